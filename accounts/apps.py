@@ -1,0 +1,13 @@
+"""Who: people, organisations, keys."""
+
+from django.apps import AppConfig
+
+
+class AccountsConfig(AppConfig):
+    """The accounts app."""
+
+    name = "accounts"
+
+    def ready(self) -> None:
+        """Connect the receivers that raise epochs."""
+        import accounts.signals  # noqa: F401, PLC0415 - models must be loaded first

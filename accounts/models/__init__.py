@@ -1,0 +1,9 @@
+"""Who: people, their organisations, and the keys that act for them."""
+
+from accounts.models.api_key import APIKey
+from accounts.models.audit import AuditEvent
+from accounts.models.limits import Limits
+from accounts.models.organisation import Membership, Organisation, Project, Role
+from accounts.models.user import User
+
+__all__ = ["APIKey", "AuditEvent", "Limits", "Membership", "Organisation", "Project", "Role", "User"]

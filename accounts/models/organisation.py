@@ -1,0 +1,83 @@
+"""Organisations, who belongs to them, and the projects to which they allocate cost."""
+
+from django.conf import settings
+from django.core.validators import RegexValidator
+from django.db import models
+
+from accounts.models.limits import Limits
+from newapi.kernel import clock
+
+
+class Organisation(Limits):
+    """A customer: it owns keys, a wallet and a standing. Never deleted, because its ledger is not."""
+
+    name = models.CharField(max_length=150)
+    slug = models.SlugField(max_length=60, unique=True)
+    currency = models.CharField(
+        max_length=3,
+        validators=[RegexValidator(r"^[A-Z]{3}$", "Three capital letters, such as USD.")],
+        help_text="ISO 4217 code. Fixed once the wallet has been used.",
+    )
+    price_group = models.SlugField(
+        max_length=40, default="default", help_text="Which price list applies. Prices name their group."
+    )
+    is_active = models.BooleanField(default=True, help_text="Off: every key of the organisation is refused.")
+    # Raised with every change that a running call path must notice. See accounts.services.epochs.
+    epoch = models.BigIntegerField(default=1, editable=False)
+    epoch_published = models.BigIntegerField(default=0, editable=False)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        indexes = [
+            models.Index(
+                fields=["id"], name="organisation_unpublished", condition=models.Q(epoch__gt=models.F("epoch_published"))
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Role(models.TextChoices):
+    """What a member may do. Each role may do what the ones in `accounts.permissions` say."""
+
+    OWNER = "owner", "Owner"
+    ADMIN = "admin", "Admin"
+    BILLING = "billing", "Billing"
+    MEMBER = "member", "Member"
+    VIEWER = "viewer", "Viewer"
+
+
+class Membership(Limits):
+    """A person in an organisation. Its limits hold for all keys of that person there together."""
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="memberships")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role, default=Role.MEMBER)
+    is_active = models.BooleanField(default=True, help_text="Off: the person's keys in this organisation are refused.")
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        ordering = ["organisation", "user"]
+        constraints = [models.UniqueConstraint(fields=["organisation", "user"], name="one_membership_per_organisation")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.organisation} ({self.get_role_display()})"
+
+
+class Project(Limits):
+    """A cost centre of an organisation. Every key belongs to one."""
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="projects")
+    name = models.CharField(max_length=100)
+    code = models.CharField("cost centre", max_length=40, blank=True, help_text="Your accounting's code for it.")
+    is_active = models.BooleanField(default=True, help_text="Off: the project's keys are refused.")
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        ordering = ["organisation", "name"]
+        constraints = [models.UniqueConstraint(fields=["organisation", "name"], name="project_name_per_organisation")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.organisation})"

@@ -1,0 +1,20 @@
+"""Reads of the accounts app that others build on."""
+
+from django.db.models import QuerySet
+
+from accounts.models import APIKey, Membership, Organisation, User
+
+
+def api_key_by_digest(digest: bytes) -> APIKey | None:
+    """The one way from a presented secret to a key, with its organisation, project and user."""
+    return APIKey.objects.select_related("organisation", "project", "user").filter(digest=digest).first()
+
+
+def membership_of(*, user: User, organisation_id: int) -> Membership | None:
+    """A person's active membership in an organisation."""
+    return Membership.objects.filter(user=user, organisation_id=organisation_id, is_active=True).first()
+
+
+def organisations_of(user: User) -> QuerySet[Organisation]:
+    """The organisations in which a person is an active member."""
+    return Organisation.objects.filter(memberships__user=user, memberships__is_active=True).order_by("name")

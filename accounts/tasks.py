@@ -1,0 +1,11 @@
+"""Celery's doors to the accounts app."""
+
+from celery import shared_task
+
+from accounts.services import epochs
+
+
+@shared_task
+def publish_epochs() -> int:
+    """Tell Redis the epochs that could not be told when they were raised."""
+    return epochs.publish_missed()

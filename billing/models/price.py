@@ -1,0 +1,82 @@
+"""Prices: immutable versions, in force from a moment until the next one for the same model, currency and group."""
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import Q
+
+from channels.models import Model
+from newapi.kernel import clock
+
+# 1,000,000 currency units per million tokens; keeps the hold of the largest call well inside 2**53 nano.
+_RATE = [MinValueValidator(0), MaxValueValidator(10**15)]
+
+
+class PriceVersion(models.Model):
+    """What a model costs. Token buckets are disjoint: a token is charged in exactly one of them.
+
+    An absent cached-input or cache-write rate means the input rate, an absent reasoning rate the output
+    rate: never free by accident. Free needs `is_free`.
+    """
+
+    class Per(models.IntegerChoices):
+        ONE = 1, "1 token"
+        THOUSAND = 1_000, "1,000 tokens"
+        MILLION = 1_000_000, "1,000,000 tokens"
+
+    model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="prices")
+    currency = models.CharField(max_length=3, validators=[RegexValidator(r"^[A-Z]{3}$", "Three capital letters.")])
+    price_group = models.SlugField(max_length=40, default="default")
+    effective_from = models.DateTimeField(default=clock.now, help_text="In force from then until the next version.")
+    per_units = models.IntegerField(choices=Per, default=Per.MILLION)
+    input_nano = models.BigIntegerField("input", default=0, validators=_RATE)
+    cached_input_nano = models.BigIntegerField("cached input", null=True, blank=True, validators=_RATE)
+    cache_write_nano = models.BigIntegerField("cache write", null=True, blank=True, validators=_RATE)
+    output_nano = models.BigIntegerField("output", default=0, validators=_RATE)
+    reasoning_nano = models.BigIntegerField("reasoning", null=True, blank=True, validators=_RATE)
+    per_call_nano = models.BigIntegerField("per call", default=0, validators=_RATE)
+    is_free = models.BooleanField(default=False, help_text="Must be said on purpose when every rate is zero.")
+    is_withdrawn = models.BooleanField(
+        default=False, help_text="From then on the model has no price here, and calls to it are refused."
+    )
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, editable=False)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    RATES = (
+        "input_nano",
+        "cached_input_nano",
+        "cache_write_nano",
+        "output_nano",
+        "reasoning_nano",
+        "per_call_nano",
+    )
+
+    class Meta:
+        ordering = ["model", "currency", "price_group", "-effective_from"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["model", "currency", "price_group", "effective_from"], name="one_price_at_a_time"
+            ),
+            models.CheckConstraint(
+                name="price_not_negative",
+                condition=Q(input_nano__gte=0, output_nano__gte=0, per_call_nano__gte=0),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} in {self.currency} from {self.effective_from:%Y-%m-%d %H:%M}"
+
+    def clean(self) -> None:
+        """Zero rates must be meant."""
+        charges = any(getattr(self, rate) for rate in self.RATES)
+        if not charges and not self.is_free and not self.is_withdrawn:
+            raise ValidationError("Every rate is zero. Tick “is free” if that is meant.")
+        if charges and (self.is_free or self.is_withdrawn):
+            raise ValidationError("A free or withdrawn version has no rates.")
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        """Insert only: a published price never changes. Raises TypeError on a second save."""
+        if self.pk is not None and not self._state.adding:
+            raise TypeError("A published price never changes. Publish a new version.")
+        super().save(*args, **kwargs)  # type: ignore[arg-type]

@@ -1,0 +1,76 @@
+"""One row for each call that was admitted. On PostgreSQL the table is partitioned by its time-ordered key."""
+
+from django.conf import settings
+from django.db import models
+
+from accounts.models import APIKey, Organisation, Project
+from billing.models.ledger import LedgerTransaction
+from billing.models.price import PriceVersion
+from channels.models import Channel, Model, UpstreamKey
+
+
+class UsageEvent(models.Model):
+    """What a call used and cost. Attribution is frozen at the call (GW-39). No content is stored (GW-16).
+
+    The id is the request id that the caller saw, a UUIDv7 whose time is the call's admission.
+    """
+
+    class Outcome(models.TextChoices):
+        OK = "ok", "Answered"
+        UPSTREAM_ERROR = "error", "Upstream failed"
+        CLIENT_LEFT = "left", "Caller left"
+        LOST = "lost", "Worker lost"
+
+    class Source(models.TextChoices):
+        PROVIDER = "provider", "Reported by the provider"
+        ESTIMATE = "estimate", "Estimated"
+        NONE = "none", "Nothing was used"
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    at = models.DateTimeField(editable=False)
+    organisation = models.ForeignKey(Organisation, models.PROTECT, db_constraint=False, related_name="+", db_index=False)
+    project = models.ForeignKey(Project, models.PROTECT, db_constraint=False, related_name="+", db_index=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, db_constraint=False, related_name="+", db_index=False)
+    api_key = models.ForeignKey(APIKey, models.PROTECT, db_constraint=False, related_name="+", db_index=False)
+    model = models.ForeignKey(Model, models.PROTECT, db_constraint=False, related_name="+", db_index=False)
+    channel = models.ForeignKey(Channel, models.PROTECT, db_constraint=False, related_name="+", db_index=False, null=True)
+    upstream_key = models.ForeignKey(UpstreamKey, models.PROTECT, db_constraint=False, related_name="+", db_index=False, null=True)
+    price = models.ForeignKey(PriceVersion, models.PROTECT, db_constraint=False, related_name="+", db_index=False)
+    transaction = models.ForeignKey(
+        LedgerTransaction, models.PROTECT, db_constraint=False, related_name="+", db_index=False, null=True
+    )
+    endpoint = models.CharField(max_length=40, help_text="Such as chat.completions.")
+    is_stream = models.BooleanField()
+    status = models.PositiveSmallIntegerField(help_text="The HTTP status that the caller saw.")
+    outcome = models.CharField(max_length=8, choices=Outcome)
+    attempts = models.PositiveSmallIntegerField(help_text="How many upstreams were tried.")
+    usage_source = models.CharField(max_length=8, choices=Source)
+    input_tokens = models.BigIntegerField()
+    cached_input_tokens = models.BigIntegerField()
+    cache_write_tokens = models.BigIntegerField()
+    output_tokens = models.BigIntegerField()
+    reasoning_tokens = models.BigIntegerField()
+    input_cost_nano = models.BigIntegerField()
+    cached_input_cost_nano = models.BigIntegerField()
+    cache_write_cost_nano = models.BigIntegerField()
+    output_cost_nano = models.BigIntegerField()
+    reasoning_cost_nano = models.BigIntegerField()
+    call_cost_nano = models.BigIntegerField()
+    cost_nano = models.BigIntegerField(help_text="The sum of the components.")
+    currency = models.CharField(max_length=3)
+    latency_ms = models.PositiveIntegerField(help_text="From the request until the caller saw the end.")
+    first_byte_ms = models.PositiveIntegerField(null=True, help_text="Until the upstream's answer began.")
+    upstream_id = models.CharField(max_length=100, blank=True, help_text="The provider's id of the answer.")
+    client_address = models.GenericIPAddressField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["organisation", "-id"], name="usage_by_organisation"),
+            models.Index(fields=["api_key", "-id"], name="usage_by_key"),
+            models.Index(fields=["channel", "-id"], name="usage_by_channel"),
+            models.Index(fields=["transaction"], name="usage_by_transaction"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)

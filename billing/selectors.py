@@ -1,0 +1,87 @@
+"""Reads of the billing app that the gateway and the pages build on."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from enum import StrEnum
+
+from django.db.models import Sum
+
+from billing.models import PriceVersion, Rollup15m, Wallet
+from billing.pricing import Rates
+from newapi.kernel import clock
+
+PriceKey = tuple[int, str, str]  # model id, currency, price group
+Schedule = tuple[tuple[int, Rates | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TillFacts:
+    """What a till is loaded with. `funded_nano` has the credit limit in it."""
+
+    funded_nano: int
+    used_nano: int
+    version: int
+
+
+def till_facts(*, organisation_id: int, currency: str) -> TillFacts:
+    """What the database knows of an organisation's wallet; zeros when it has none yet."""
+    wallet = Wallet.objects.filter(organisation_id=organisation_id, currency=currency).first()
+    if wallet is None:
+        return TillFacts(0, 0, 0)
+    return TillFacts(wallet.funded_nano + wallet.credit_limit_nano, wallet.used_nano, wallet.version)
+
+
+def price_schedules() -> dict[PriceKey, Schedule]:
+    """Every price as (from ms, rates) in ascending order; rates are None from where a price is withdrawn."""
+    found: dict[PriceKey, list[tuple[int, Rates | None]]] = defaultdict(list)
+    for version in PriceVersion.objects.order_by("effective_from").iterator():
+        key = (version.model_id, version.currency, version.price_group)
+        rates = None if version.is_withdrawn else rates_of(version)
+        found[key].append((clock.to_ms(version.effective_from), rates))
+    return {key: tuple(entries) for key, entries in found.items()}
+
+
+def rates_of(version: PriceVersion) -> Rates:
+    """The numbers of a price version, with absent rates falling back to the dearer one they belong to."""
+
+    def rate(own: int | None, fallback: int) -> int:
+        return fallback if own is None else own
+
+    return Rates(
+        price_id=version.pk,
+        currency=version.currency,
+        per_units=version.per_units,
+        input=version.input_nano,
+        cached_input=rate(version.cached_input_nano, version.input_nano),
+        cache_write=rate(version.cache_write_nano, version.input_nano),
+        output=version.output_nano,
+        reasoning=rate(version.reasoning_nano, version.output_nano),
+        per_call=version.per_call_nano,
+    )
+
+
+def rates_at(schedule: Schedule, at_ms: int) -> Rates | None:
+    """The rates in force at a moment, or None when there is no price then."""
+    in_force: Rates | None = None
+    for from_ms, rates in schedule:
+        if from_ms > at_ms:
+            break
+        in_force = rates
+    return in_force
+
+
+class Spender(StrEnum):
+    """Whose spending a budget counts; the value is the rollup's column."""
+
+    ORGANISATION = "organisation_id"
+    PROJECT = "project_id"
+    MEMBER = "user_id"
+    API_KEY = "api_key_id"
+
+
+def spent_nano(*, organisation_id: int, spender: Spender, spender_id: int, since_ms: int) -> int:
+    """What was posted for a spender in an organisation since the start of a budget window."""
+    rows = Rollup15m.objects.filter(
+        organisation_id=organisation_id, bucket__gte=clock.from_ms(since_ms), **{spender.value: spender_id}
+    )
+    return rows.aggregate(total=Sum("cost_nano"))["total"] or 0

@@ -1,0 +1,53 @@
+"""The usage event on its way from the gateway to the database: JSON in the stream, one field a column.
+
+The gateway and the sweeper write it, the poster reads it. Columns are those of billing.models.UsageEvent.
+"""
+
+import uuid
+from dataclasses import dataclass
+
+import orjson
+
+from billing.pricing import Costs, Tokens
+
+
+@dataclass(slots=True)
+class UsageRecord:
+    """Ids are primary keys; times are ms since the epoch; money is nano of `currency`."""
+
+    id: uuid.UUID
+    at_ms: int
+    organisation: int
+    project: int
+    user: int
+    api_key: int
+    model: int
+    channel: int | None
+    upstream_key: int | None
+    price: int
+    currency: str
+    endpoint: str
+    is_stream: bool
+    status: int
+    outcome: str
+    attempts: int
+    usage_source: str
+    tokens: Tokens
+    costs: Costs
+    latency_ms: int
+    first_byte_ms: int | None
+    upstream_id: str
+    client_address: str | None
+
+    def encode(self) -> bytes:
+        """The record as JSON."""
+        return orjson.dumps(self)
+
+
+def decode(raw: bytes) -> UsageRecord:
+    """Read what `encode` wrote. Raises ValueError, TypeError or KeyError when it is something else."""
+    fields = orjson.loads(raw)
+    fields["id"] = uuid.UUID(fields["id"])
+    fields["tokens"] = Tokens(**fields["tokens"])
+    fields["costs"] = Costs(**fields["costs"])
+    return UsageRecord(**fields)

@@ -1,0 +1,1 @@
+"""Every write of the channels app. Keyword-only, atomic."""

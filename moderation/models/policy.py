@@ -1,0 +1,50 @@
+"""The taxonomy of acceptable use: codes are never reused or deleted, only retired (MOD-01)."""
+
+from django.db import models
+from django.db.models import ProtectedError
+
+
+class Level(models.TextChoices):
+    """Severity: L1 is the worst."""
+
+    L1 = "L1", "L1 critical"
+    L2 = "L2", "L2 severe"
+    L3 = "L3", "L3 moderate"
+    L4 = "L4", "L4 minor"
+
+
+class PolicyCategory(models.Model):
+    """A kind of violation. Seeded by migration from the source documents."""
+
+    class PolicyClass(models.TextChoices):
+        PROHIBITED = "P", "Prohibited"
+        RESTRICTED = "R", "Restricted: lawful purpose, safeguards and provider compliance"
+        CONDUCT = "C", "Account or platform conduct"
+
+    class Pack(models.TextChoices):
+        GENERAL = "G", "Always on"
+        CHINA = "CN", "Only where the deployer is subject to PRC law"
+
+    code = models.CharField(max_length=20, unique=True)
+    name = models.CharField(max_length=200)
+    level = models.CharField(max_length=2, choices=Level)
+    level_is_stated = models.BooleanField(help_text="On: a source document states the level. Off: our judgement.")
+    policy_class = models.CharField("class", max_length=1, choices=PolicyClass)
+    approval_rule = models.CharField(max_length=300, help_text="Whether and how an approval can allow it.")
+    is_sealed = models.BooleanField(default=False, help_text="Cases are visible to the child-safety team only.")
+    sources = models.CharField(max_length=200)
+    dsa_category = models.CharField("DSA category", max_length=4)
+    pack = models.CharField(max_length=2, choices=Pack, default=Pack.GENERAL)
+    pack_note = models.CharField(max_length=100, blank=True)
+    is_retired = models.BooleanField(default=False)
+
+    class Meta:
+        verbose_name_plural = "policy categories"
+        ordering = ["code"]
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.name}"
+
+    def delete(self, *args: object, **kwargs: object) -> tuple[int, dict[str, int]]:
+        """Refused: decisions cite the code for ever. Retire it instead."""
+        raise ProtectedError("A policy code is retired, never deleted.", {self})

@@ -1,0 +1,152 @@
+"""The door of everything that is not a model call: services after commit, Celery jobs, commands. Sync."""
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from redis import Redis
+from redis.exceptions import NoScriptError
+
+from newapi.kernel import clock
+from newapi.kernel.meters import keys, scripts
+from newapi.kernel.meters.scripts import Script
+
+
+@functools.cache
+def connection() -> Redis:
+    """This process' connection pool. Waits at most two seconds for anything."""
+    return Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1, socket_timeout=2)
+
+
+def _run(script: Script, names: list[str], *args: Any) -> Any:
+    try:
+        return connection().evalsha(script.sha, len(names), *names, *args)
+    except NoScriptError:
+        return connection().eval(script.source, len(names), *names, *args)
+
+
+def publish_epoch(*, organisation_id: int, epoch: int) -> None:
+    """Make every worker reload what it knows of an organisation before its next call."""
+    _run(scripts.LOAD, [keys.till(organisation_id)], 0, 0, 0, epoch, clock.now_ms(), "warm")
+
+
+def publish_funds(*, organisation_id: int, funded_nano: int, used_nano: int, version: int, epoch: int) -> None:
+    """Tell a till that stands how much has come in; a cold one is left to load on its next call."""
+    _run(scripts.LOAD, [keys.till(organisation_id)], funded_nano, used_nano, version, epoch, clock.now_ms(), "warm")
+
+
+def publish_catalogue(version: int) -> None:
+    """Make every worker reload the catalogue before its next call."""
+    for shard in range(keys.SHARDS):
+        _run(scripts.PUBLISH, [keys.catalogue(shard)], version)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A usage event in the stream that waits to be posted. `event` is JSON."""
+
+    shard: int
+    entry_id: bytes
+    organisation_id: int
+    cost_nano: int
+    event: bytes
+
+
+def unposted(*, shard: int, limit: int) -> list[Entry]:
+    """The oldest entries of a shard's stream."""
+    rows = connection().xrange(keys.usage(shard), count=limit)
+    return [
+        Entry(shard, entry_id, int(fields[b"o"]), int(fields[b"c"]), fields[b"e"])
+        for entry_id, fields in rows  # type: ignore[union-attr]
+    ]
+
+
+def posted(*, organisation_id: int, used_nano: int, entries: Iterable[Entry]) -> int:
+    """After commit: take entries of one organisation out of the stream and out of pending. Returns how many were.
+
+    `used_nano` is the organisation's total posted usage in the database, read after the commit.
+    """
+    flat: list[Any] = [item for entry in entries for item in (entry.entry_id, entry.cost_nano)]
+    names = [keys.till(organisation_id), keys.usage(keys.shard_of(organisation_id))]
+    return _run(scripts.POST, names, used_nano, *flat)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A hold as the till keeps it. `record` is the JSON that its worker left for a sweeper."""
+
+    shard: int
+    request_id: str
+    nano: int
+    granted_tokens: int
+    charges: tuple[str, ...]
+    record: bytes
+    seen_tokens: int | None
+    deadline_ms: int
+
+
+def holds(*, shard: int, due_before_ms: int | None = None, limit: int = 200) -> list[Hold]:
+    """Holds of a shard, soonest deadline first; only those past `due_before_ms` when given."""
+    redis = connection()
+    most: Any = "+inf" if due_before_ms is None else due_before_ms
+    found: Sequence[tuple[bytes, float]] = redis.zrange(  # type: ignore[assignment]
+        keys.due(shard), "-inf", most, byscore=True, withscores=True, offset=0, num=limit
+    )
+    if not found:
+        return []
+    names = [name for name, _ in found]
+    records = redis.hmget(keys.holds(shard), names)
+    marks = redis.hmget(keys.marks(shard), names)
+    result = []
+    for (name, deadline), raw, mark in zip(found, records, marks, strict=True):  # type: ignore[arg-type]
+        if raw is None:
+            continue
+        nano, granted, charges, record = raw.split(b"|", 3)
+        charged = tuple(charge.split(" ")[0] for charge in charges.decode().split(",") if charge)
+        seen = None if mark is None else int(mark)
+        result.append(Hold(shard, name.decode(), int(nano), int(granted), charged, record, seen, int(deadline)))
+    return result
+
+
+def sweep(*, hold: Hold, organisation_id: int, cost_nano: int, tokens: int, event: bytes) -> bool:
+    """Settle a hold whose worker is gone. False when someone else was first or the worker came back."""
+    names = [keys.till(organisation_id), keys.holds(hold.shard), keys.due(hold.shard), keys.marks(hold.shard)]
+    names += [keys.usage(hold.shard), *hold.charges]
+    now_ms = clock.now_ms()
+    answer = _run(scripts.SETTLE, names, hold.request_id, cost_nano, tokens, event, "sweep", now_ms, "", organisation_id)
+    return answer == b"OK"
+
+
+@dataclass(frozen=True, slots=True)
+class TillState:
+    """What Redis holds for one organisation, in nano; None when the till is cold."""
+
+    posted_nano: int
+    pending_nano: int
+    funded_nano: int
+    acked_nano: int
+    epoch: int
+
+    @property
+    def available_nano(self) -> int:
+        """What can be spent now."""
+        return self.posted_nano - self.pending_nano
+
+
+def till_state(organisation_id: int) -> TillState | None:
+    """Read an organisation's till."""
+    names = ["posted", "pending", "funded", "acked", "epoch"]
+    values = connection().hmget(keys.till(organisation_id), names)
+    if values[0] is None:  # type: ignore[index]
+        return None
+    return TillState(*(int(value or 0) for value in values))  # type: ignore[union-attr]
+
+
+def meter_used(key: str) -> int:
+    """What a meter counts in its current window; 0 when it has none."""
+    used, reset = connection().hmget(key, ["u", "r"])  # type: ignore[misc]
+    if used is None or (int(reset) and int(reset) <= clock.now_ms()):
+        return 0
+    return int(used)

@@ -1,0 +1,79 @@
+"""Secrets: API keys are kept as keyed digests, upstream keys sealed with AES-GCM. Plaintext never rests.
+
+An API key is `na-` + 40 random base62 symbols + 6 checksum symbols, so a mistyped or invented key is told
+apart without asking any store.
+"""
+
+import base64
+import hmac
+import os
+import secrets
+import zlib
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.conf import settings
+
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+API_KEY_PREFIX = "na-"
+_BODY_LENGTH = 40
+_CHECK_LENGTH = 6
+_KEY_LENGTH = len(API_KEY_PREFIX) + _BODY_LENGTH + _CHECK_LENGTH
+
+
+class SealBroken(Exception):
+    """A sealed text does not open: unknown key id, moved to another row, or tampered with."""
+
+
+def mint_api_key() -> str:
+    """A new API key, to be shown once."""
+    body = "".join(secrets.choice(_ALPHABET) for _ in range(_BODY_LENGTH))
+    return f"{API_KEY_PREFIX}{body}{_checksum(body)}"
+
+
+def is_well_formed(raw_key: str) -> bool:
+    """Whether a text has the shape and checksum of an API key. Says nothing about whether it exists."""
+    if len(raw_key) != _KEY_LENGTH or not raw_key.startswith(API_KEY_PREFIX) or not raw_key.isascii():
+        return False
+    body, check = raw_key[len(API_KEY_PREFIX) : -_CHECK_LENGTH], raw_key[-_CHECK_LENGTH:]
+    return _checksum(body) == check
+
+
+def digest(raw_key: str) -> bytes:
+    """The keyed digest (HMAC-SHA256, 32 bytes) under which an API key is stored and looked up."""
+    return hmac.digest(settings.API_KEY_PEPPER, raw_key.encode(), "sha256")
+
+
+def seal(plaintext: str, *, bound_to: str) -> str:
+    """Encrypt for one row: the text opens only with the same `bound_to`. Result: `key_id.base64`."""
+    key_id, key = next(iter(settings.FIELD_KEYS.items()))
+    nonce = os.urandom(12)
+    ciphertext = AESGCM(key).encrypt(nonce, plaintext.encode(), f"{key_id}:{bound_to}".encode())
+    return f"{key_id}.{base64.b64encode(nonce + ciphertext).decode()}"
+
+
+def unseal(sealed: str, *, bound_to: str) -> str:
+    """Decrypt what `seal` made. Raises SealBroken."""
+    key_id, _, encoded = sealed.partition(".")
+    key = settings.FIELD_KEYS.get(key_id)
+    if key is None:
+        raise SealBroken(f"no field key named {key_id!r}")
+    data = base64.b64decode(encoded)
+    try:
+        return AESGCM(key).decrypt(data[:12], data[12:], f"{key_id}:{bound_to}".encode()).decode()
+    except InvalidTag:
+        raise SealBroken("the sealed text does not belong to this row or was changed") from None
+
+
+def current_key_id() -> str:
+    """The name of the field key that seals now; texts under another one wait for rotation."""
+    return next(iter(settings.FIELD_KEYS))
+
+
+def _checksum(body: str) -> str:
+    value = zlib.crc32(body.encode())
+    symbols = ""
+    for _ in range(_CHECK_LENGTH):
+        value, rest = divmod(value, len(_ALPHABET))
+        symbols += _ALPHABET[rest]
+    return symbols

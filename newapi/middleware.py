@@ -1,0 +1,40 @@
+"""Middleware for pages. Model calls never pass here; the lane asks the same questions itself."""
+
+import functools
+from collections.abc import Awaitable, Callable
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
+from django.http import HttpRequest, HttpResponseBase
+
+from newapi.kernel import addresses
+
+
+@functools.cache
+def trusted_proxies() -> tuple[addresses.Network, ...]:
+    """The proxies that may name the caller."""
+    return addresses.networks(settings.TRUSTED_PROXIES)
+
+
+def client_address(request: HttpRequest) -> str:
+    """The caller's address, as far as trusted proxies name it. A forged X-Forwarded-For is ignored."""
+    return addresses.client_of(
+        request.META.get("REMOTE_ADDR", ""), request.META.get("HTTP_X_FORWARDED_FOR", ""), trusted_proxies()
+    )
+
+
+class ClientAddressMiddleware:
+    """Puts the caller's address where Django and third parties look for it, and drops what could be forged."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
+        self.get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        request.META["REMOTE_ADDR"] = client_address(request)
+        request.META.pop("HTTP_X_FORWARDED_FOR", None)
+        return self.get_response(request)

@@ -1,0 +1,42 @@
+"""What runs when. Seeded into rows of django-celery-beat after each migration; admins see and change them there.
+
+A row that an admin has changed is left as it is; a row that is missing is made.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A task that beat sends at an interval. It expires unserved after that interval, so none pile up."""
+
+    name: str
+    task: str
+    every: timedelta
+
+
+JOBS = (
+    Job("Post usage to the ledger", "billing.tasks.post_usage", timedelta(seconds=1)),
+    Job("Sum up usage", "billing.tasks.roll_up", timedelta(seconds=5)),
+    Job("Settle holds of lost workers", "billing.tasks.sweep_holds", timedelta(seconds=10)),
+    Job("Tell tills their funds again", "billing.tasks.publish_funds", timedelta(seconds=10)),
+    Job("Verify the money", "billing.tasks.verify_money", timedelta(minutes=5)),
+    Job("Prepare usage partitions", "billing.tasks.prepare_partitions", timedelta(hours=12)),
+    Job("Tell epochs again", "accounts.tasks.publish_epochs", timedelta(seconds=5)),
+    Job("Tell the catalogue version again", "channels.tasks.publish_catalogue", timedelta(seconds=5)),
+    Job("Advance case clocks", "moderation.tasks.advance_clocks", timedelta(minutes=1)),
+)
+
+
+def seed(**kwargs: Any) -> None:
+    """Make the rows that are missing. Receiver of post_migrate."""
+    for job in JOBS:
+        seconds = int(job.every.total_seconds())
+        interval, _ = IntervalSchedule.objects.get_or_create(every=seconds, period=IntervalSchedule.SECONDS)
+        PeriodicTask.objects.get_or_create(
+            name=job.name, defaults={"task": job.task, "interval": interval, "expire_seconds": max(seconds, 5)}
+        )

@@ -1,0 +1,6 @@
+"""All paths. Model calls stand here too, so that tests and tools find them; served, they enter by the lane."""
+
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver
+
+urlpatterns: list[URLPattern | URLResolver] = []
