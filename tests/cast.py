@@ -1,0 +1,75 @@
+"""The people and things that tests are about. Made through the services, as in the product.
+
+Acme is a customer: Ada owns it, Ben builds with it, Vera watches. Globex is another customer, owned by Gus.
+Root runs the platform.
+"""
+
+from accounts.models import Membership, Organisation, Project, Role, User
+from accounts.services import api_keys
+from billing.models import LedgerTransaction, PriceVersion
+from billing.services import prices, wallets
+from channels.models import Channel, Model, Provider, Route, UpstreamAccount
+from channels.services import upstream_keys
+from newapi.kernel.money import NANO
+
+PASSWORD = "correct horse battery"  # noqa: S105
+UPSTREAM_SECRET = "sk-upstream-canary-7777"  # noqa: S105
+
+
+def person(name: str, **fields: object) -> User:
+    """A user whose e-mail is name@example.com."""
+    return User.objects.create_user(f"{name}@example.com", PASSWORD, name=name.title(), **fields)
+
+
+def organisation(name: str, *, owner: User, funds_nano: int = 100 * NANO, **fields: object) -> Organisation:
+    """A customer in USD with one project, its owner, and a funded wallet."""
+    made = Organisation.objects.create(name=name.title(), slug=name, currency="USD", **fields)
+    Project.objects.create(organisation=made, name="Main")
+    member(made, owner, Role.OWNER)
+    if funds_nano:
+        wallets.credit(
+            organisation=made,
+            amount_nano=funds_nano,
+            kind=LedgerTransaction.Kind.TOP_UP,
+            idempotency_key=f"cast:{name}",
+            actor=None,
+            reason="Opening balance",
+        )
+    return made
+
+
+def member(where: Organisation, user: User, role: str = Role.MEMBER) -> Membership:
+    """A membership."""
+    return Membership.objects.create(organisation=where, user=user, role=role)
+
+
+def channel(name: str = "Mock", *, base_url: str = "http://127.0.0.1:9/v1", **fields: object) -> Channel:
+    """A channel with one key, on an upstream account of its own."""
+    provider, _ = Provider.objects.get_or_create(name="Mock provider")
+    account = UpstreamAccount.objects.create(provider=provider, name=f"{name} account")
+    made = Channel.objects.create(name=name, account=account, base_url=base_url, **fields)
+    upstream_keys.add(channel=made, secret=UPSTREAM_SECRET, actor=None, reason="Test set-up")
+    return made
+
+
+def model(name: str = "mock-gpt", *, on: Channel | None = None, priced: bool = True, **fields: object) -> Model:
+    """A model at 2 USD per million input tokens and 8 USD per million output tokens."""
+    made = Model.objects.create(name=name, **fields)
+    if on is not None:
+        Route.objects.create(model=made, channel=on)
+    if priced:
+        price(made)
+    return made
+
+
+def price(of: Model, *, currency: str = "USD", **rates: int) -> PriceVersion:
+    """A price from now on."""
+    rates = rates or {"input_nano": 2 * NANO, "output_nano": 8 * NANO}
+    return prices.publish(model=of, currency=currency, actor=None, reason="Test set-up", **rates)
+
+
+def api_key(where: Organisation, user: User, name: str = "Key", **options: object) -> api_keys.NewKey:
+    """A key in the organisation's first project."""
+    project = where.projects.order_by("pk").first()
+    assert project is not None
+    return api_keys.create(project=project, user=user, name=name, actor=user, reason="Test set-up", **options)

@@ -1,0 +1,97 @@
+"""Shared by all tests: a real Redis, and the cast of tests/cast.py."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from redis import Redis
+
+from accounts.models import Organisation, Role, User
+from channels.models import Channel, Model
+from newapi import embedded_redis
+from newapi.kernel.meters import bank
+from tests import cast
+
+
+@pytest.fixture(scope="session", autouse=True)
+def redis_server() -> Iterator[None]:
+    """A private Redis for this test process."""
+    process = embedded_redis.start(directory=Path(settings.TEST_DIR), socket_path=settings.EMBEDDED_REDIS_SOCKET)
+    embedded_redis.wait_ready(settings.EMBEDDED_REDIS_SOCKET, timeout_s=10)
+    yield
+    process.terminate()
+    process.wait(timeout=10)
+
+
+@pytest.fixture(autouse=True)
+def redis(redis_server: None) -> Redis:
+    """An empty Redis for each test."""
+    with contextlib.suppress(ConnectionError):
+        bank.connection().flushdb()
+    return bank.connection()
+
+
+@pytest.fixture
+def root(db: None) -> User:
+    """Runs the platform."""
+    return cast.person("root", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def ada(db: None) -> User:
+    """Owns Acme."""
+    return cast.person("ada")
+
+
+@pytest.fixture
+def acme(ada: User) -> Organisation:
+    """A customer with 100 USD."""
+    return cast.organisation("acme", owner=ada)
+
+
+@pytest.fixture
+def ben(acme: Organisation) -> User:
+    """Builds with Acme's keys."""
+    user = cast.person("ben")
+    cast.member(acme, user, Role.MEMBER)
+    return user
+
+
+@pytest.fixture
+def vera(acme: Organisation) -> User:
+    """May look at Acme's pages."""
+    user = cast.person("vera")
+    cast.member(acme, user, Role.VIEWER)
+    return user
+
+
+@pytest.fixture
+def gus(db: None) -> User:
+    """Owns Globex."""
+    return cast.person("gus")
+
+
+@pytest.fixture
+def globex(gus: User) -> Organisation:
+    """Another customer."""
+    return cast.organisation("globex", owner=gus)
+
+
+@pytest.fixture
+def mock_channel(db: None) -> Channel:
+    """A channel whose upstream no test has started."""
+    return cast.channel()
+
+
+@pytest.fixture
+def chat_model(mock_channel: Channel) -> Model:
+    """A priced model on that channel."""
+    return cast.model(on=mock_channel)
+
+
+@pytest.fixture
+def raw_key(acme: Organisation, ben: User) -> str:
+    """A key of Ben's."""
+    return cast.api_key(acme, ben).raw
