@@ -15,7 +15,12 @@ class CallError(Exception):
     type = "api_error"
 
     def __init__(
-        self, message: str, *, param: str | None = None, retry_after_s: int | None = None, details: Mapping[str, Any] | None = None
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after_s: int | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message

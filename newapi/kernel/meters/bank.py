@@ -32,9 +32,20 @@ def publish_epoch(*, organisation_id: int, epoch: int) -> None:
     _run(scripts.LOAD, [keys.till(organisation_id)], 0, 0, 0, epoch, clock.now_ms(), "warm")
 
 
-def publish_funds(*, organisation_id: int, funded_nano: int, used_nano: int, version: int, epoch: int) -> None:
+def publish_funds(
+    *, organisation_id: int, funded_nano: int, used_nano: int, version: int, epoch: int
+) -> None:
     """Tell a till that stands how much has come in; a cold one is left to load on its next call."""
-    _run(scripts.LOAD, [keys.till(organisation_id)], funded_nano, used_nano, version, epoch, clock.now_ms(), "warm")
+    _run(
+        scripts.LOAD,
+        [keys.till(organisation_id)],
+        funded_nano,
+        used_nano,
+        version,
+        epoch,
+        clock.now_ms(),
+        "warm",
+    )
 
 
 def publish_catalogue(version: int) -> None:
@@ -106,7 +117,9 @@ def holds(*, shard: int, due_before_ms: int | None = None, limit: int = 200) -> 
         nano, granted, charges, record = raw.split(b"|", 3)
         charged = tuple(charge.split(" ")[0] for charge in charges.decode().split(",") if charge)
         seen = None if mark is None else int(mark)
-        result.append(Hold(shard, name.decode(), int(nano), int(granted), charged, record, seen, int(deadline)))
+        result.append(
+            Hold(shard, name.decode(), int(nano), int(granted), charged, record, seen, int(deadline))
+        )
     return result
 
 
@@ -115,7 +128,9 @@ def sweep(*, hold: Hold, organisation_id: int, cost_nano: int, tokens: int, even
     names = [keys.till(organisation_id), keys.holds(hold.shard), keys.due(hold.shard), keys.marks(hold.shard)]
     names += [keys.usage(hold.shard), *hold.charges]
     now_ms = clock.now_ms()
-    answer = _run(scripts.SETTLE, names, hold.request_id, cost_nano, tokens, event, "sweep", now_ms, "", organisation_id)
+    answer = _run(
+        scripts.SETTLE, names, hold.request_id, cost_nano, tokens, event, "sweep", now_ms, "", organisation_id
+    )
     return answer == b"OK"
 
 

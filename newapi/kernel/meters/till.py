@@ -89,7 +89,13 @@ class Till:
         """Charge all meters and place the hold, or do nothing. Asking twice with one request id is harmless."""
         shard = keys.shard_of(ask.organisation_id)
         now_ms = clock.now_ms()
-        names = [keys.till(ask.organisation_id), keys.holds(shard), keys.due(shard), keys.catalogue(shard), keys.usage(shard)]
+        names = [
+            keys.till(ask.organisation_id),
+            keys.holds(shard),
+            keys.due(shard),
+            keys.catalogue(shard),
+            keys.usage(shard),
+        ]
         args: list[Any] = [
             ask.epoch,
             ask.catalogue_version,
@@ -115,16 +121,38 @@ class Till:
         return _read_admission(answer)
 
     async def settle(
-        self, *, admission: Admission, born: str, cost_nano: int, tokens: int, event: bytes, again: bool = False
+        self,
+        *,
+        admission: Admission,
+        born: str,
+        cost_nano: int,
+        tokens: int,
+        event: bytes,
+        again: bool = False,
     ) -> None:
         """Turn the hold into its cost and append the event. With `again`, a repeat whose first answer was lost."""
         organisation_id = admission.organisation_id
         shard = keys.shard_of(organisation_id)
-        names = [keys.till(organisation_id), keys.holds(shard), keys.due(shard), keys.marks(shard), keys.usage(shard)]
+        names = [
+            keys.till(organisation_id),
+            keys.holds(shard),
+            keys.due(shard),
+            keys.marks(shard),
+            keys.usage(shard),
+        ]
         names += [meter.key for meter in admission.meters]
         mode = "again" if again else "settle"
         await self.pipe.run(
-            scripts.SETTLE, names, admission.request_id, cost_nano, tokens, event, mode, clock.now_ms(), born, organisation_id
+            scripts.SETTLE,
+            names,
+            admission.request_id,
+            cost_nano,
+            tokens,
+            event,
+            mode,
+            clock.now_ms(),
+            born,
+            organisation_id,
         )
 
     async def renew(self, *, shard: int, deadline_ms: int, seen: Sequence[tuple[str, int]]) -> int:
@@ -141,16 +169,27 @@ class Till:
         verdict = _read_admission(answer) if answer[0] != b"OK" else None
         return verdict if isinstance(verdict, Stale) else None
 
-    async def load(self, *, organisation_id: int, funded_nano: int, used_nano: int, version: int, epoch: int) -> None:
+    async def load(
+        self, *, organisation_id: int, funded_nano: int, used_nano: int, version: int, epoch: int
+    ) -> None:
         """Open a cold till with what the database says; news for one that stands."""
         await self.pipe.run(
-            scripts.LOAD, [keys.till(organisation_id)], funded_nano, used_nano, version, epoch, clock.now_ms(), "load"
+            scripts.LOAD,
+            [keys.till(organisation_id)],
+            funded_nano,
+            used_nano,
+            version,
+            epoch,
+            clock.now_ms(),
+            "load",
         )
 
     async def load_meter(self, *, meter: Meter, used_nano: int) -> None:
         """Give a spend meter what the database says was spent in its window."""
         now_ms = clock.now_ms()
-        await self.pipe.run(scripts.METER, [meter.key], used_nano, windows.bounds(meter.window, now_ms)[1], now_ms)
+        await self.pipe.run(
+            scripts.METER, [meter.key], used_nano, windows.bounds(meter.window, now_ms)[1], now_ms
+        )
 
     async def catalogue_version(self) -> int:
         """The newest version anyone has published."""

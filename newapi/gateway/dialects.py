@@ -1,0 +1,68 @@
+"""How an error reads in the dialect of the path that was called. One envelope on every status."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+from django.core.exceptions import RequestDataTooBig
+from django.http import Http404, HttpResponse
+from rest_framework import exceptions
+
+from newapi.kernel import errors
+
+log = logging.getLogger(__name__)
+
+
+def openai_error(error: errors.CallError) -> bytes:
+    """`{"error": {"message", "type", "param", "code"}}`, with the details beside them."""
+    body = {
+        "message": error.message,
+        "type": error.type,
+        "param": error.param,
+        "code": error.code,
+        **error.details,
+    }
+    return orjson.dumps({"error": body})
+
+
+BODIES: Mapping[str, Callable[[errors.CallError], bytes]] = {"openai": openai_error}
+
+
+def response_of(error: errors.CallError, *, dialect: str = "openai") -> HttpResponse:
+    """The error as a response, with Retry-After where it has one."""
+    response = HttpResponse(BODIES[dialect](error), status=error.status, content_type="application/json")
+    if error.retry_after_s is not None:
+        response["Retry-After"] = str(max(1, error.retry_after_s))
+    for name, value in error.headers.items():
+        response[name] = value
+    return response
+
+
+def handle_exception(exc: Exception, context: Mapping[str, Any]) -> HttpResponse:
+    """DRF's exception handler for every API of the project. Nothing of the request reaches the log."""
+    error = as_call_error(exc)
+    if error.status >= 500 and not isinstance(exc, errors.CallError):
+        log.error("unexpected %s while serving %s", type(exc).__name__, context["request"].path, exc_info=exc)
+    return response_of(error)
+
+
+def as_call_error(exc: Exception) -> errors.CallError:
+    """Turn what Django and DRF raise into our own types; the unforeseen becomes a plain 500."""
+    match exc:
+        case errors.CallError():
+            return exc
+        case exceptions.MethodNotAllowed():
+            return errors.MethodNotAllowed(str(exc.detail))
+        case exceptions.NotAuthenticated() | exceptions.AuthenticationFailed():
+            return errors.InvalidKey()
+        case exceptions.PermissionDenied():
+            return errors.Forbidden(str(exc.detail))
+        case exceptions.NotFound() | Http404():
+            return errors.RouteNotFound("There is nothing at this address.")
+        case RequestDataTooBig():
+            return errors.BodyTooLarge("The request body is too large.")
+        case exceptions.APIException():
+            return errors.InvalidRequest(str(exc.detail))
+        case _:
+            return errors.CallError("Something went wrong on our side. The request id helps us to find it.")

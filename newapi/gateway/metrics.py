@@ -1,0 +1,27 @@
+"""Counters for Prometheus, read at /metrics. Labels have few values; no key, organisation or model is one."""
+
+from prometheus_client import Counter, Histogram
+
+_CALLS = Counter("newapi_calls_total", "Answers to model calls.", ["endpoint", "status"])
+_LATENCY = Histogram(
+    "newapi_call_seconds",
+    "Time until the answer began.",
+    ["endpoint"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
+)
+_DOWN = Counter(
+    "newapi_dependency_failures_total",
+    "Calls answered 503 because a part was out of reach.",
+    ["part", "kind"],
+)
+
+
+def answered(endpoint: str, status: int, latency_ms: int) -> None:
+    """Count an answer."""
+    _CALLS.labels(endpoint, status).inc()
+    _LATENCY.labels(endpoint).observe(latency_ms / 1000)
+
+
+def dependency_down(part: str, kind: str) -> None:
+    """Count a call that met a part that was down."""
+    _DOWN.labels(part, kind).inc()

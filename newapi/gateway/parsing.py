@@ -1,0 +1,135 @@
+"""From a request body to what governing and relaying it needs. Bad input is told apart here, before anything is charged."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from newapi.kernel.errors import InvalidRequest
+
+# More would overflow what a hold can bound; providers take far less.
+COUNT_MAX = 10_000_000
+CHOICES_MAX = 128
+
+
+@dataclass(slots=True)
+class Call:
+    """One parsed call. `body` is the client's JSON; `raw` its bytes, forwarded unchanged when nothing is added."""
+
+    endpoint: str
+    feature: str
+    upstream_path: str
+    raw: bytes
+    body: dict[str, Any]
+    model: str
+    is_stream: bool
+    wants_usage: bool
+    # The field by which the caller bounds the output, and its value; None when it says neither.
+    max_tokens_field: str
+    max_tokens: int | None
+    choices: int
+    is_text_only: bool
+
+    def input_tokens_max(self, context_tokens: int) -> int:
+        """An upper bound of the input: text has at most a token a byte, and no model reads beyond its context."""
+        return min(len(self.raw), context_tokens) if self.is_text_only else context_tokens
+
+    @property
+    def input_tokens_estimate(self) -> int:
+        """About four bytes a token; used only when an upstream reports nothing."""
+        return -(-len(self.raw) // 4)
+
+
+def chat(raw: bytes) -> Call:
+    """Parse a chat completion. Raises InvalidRequest."""
+    body = _object(raw)
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise InvalidRequest("'messages' must be a non-empty list.", param="messages")
+    for message in messages:
+        if not isinstance(message, dict):
+            raise InvalidRequest("Each message must be an object.", param="messages")
+    is_stream = _flag(body, "stream")
+    options = body.get("stream_options")
+    if options is not None and not isinstance(options, dict):
+        raise InvalidRequest("'stream_options' must be an object.", param="stream_options")
+    name = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
+    return Call(
+        endpoint="chat.completions",
+        feature="chat",
+        upstream_path="/chat/completions",
+        raw=raw,
+        body=body,
+        model=_model(body),
+        is_stream=is_stream,
+        wants_usage=bool(options and options.get("include_usage")),
+        max_tokens_field=name,
+        max_tokens=_count(body, name, most=COUNT_MAX),
+        choices=_count(body, "n", most=CHOICES_MAX) or 1,
+        is_text_only=all(_is_text(message.get("content")) for message in messages),
+    )
+
+
+def embeddings(raw: bytes) -> Call:
+    """Parse an embeddings call. Raises InvalidRequest."""
+    body = _object(raw)
+    given = body.get("input")
+    if not isinstance(given, str | list) or not given:
+        raise InvalidRequest("'input' must be a non-empty string or list.", param="input")
+    return Call(
+        endpoint="embeddings",
+        feature="embeddings",
+        upstream_path="/embeddings",
+        raw=raw,
+        body=body,
+        model=_model(body),
+        is_stream=False,
+        wants_usage=False,
+        max_tokens_field="",
+        max_tokens=0,
+        choices=1,
+        is_text_only=True,
+    )
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        # The decoder's own message quotes nothing, but says little more than this.
+        raise InvalidRequest("The body is not valid JSON in UTF-8.") from None
+    if not isinstance(body, dict):
+        raise InvalidRequest("The body must be a JSON object.")
+    return body
+
+
+def _model(body: dict[str, Any]) -> str:
+    name = body.get("model")
+    if not isinstance(name, str) or not name or len(name) > 200:
+        raise InvalidRequest("'model' must name a model.", param="model")
+    return name
+
+
+def _flag(body: dict[str, Any], name: str) -> bool:
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise InvalidRequest(f"'{name}' must be true or false.", param=name)
+    return bool(value)
+
+
+def _count(body: dict[str, Any], name: str, *, most: int) -> int | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise InvalidRequest(f"'{name}' must be a whole number from 1 to {most}.", param=name)
+    return value
+
+
+def _is_text(content: Any) -> bool:
+    if isinstance(content, list):
+        return all(
+            isinstance(part, str) or (isinstance(part, dict) and part.get("type") == "text")
+            for part in content
+        )
+    return True

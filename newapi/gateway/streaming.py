@@ -1,0 +1,174 @@
+"""A stream on its way from an upstream to a caller: bytes pass as they come, only what carries usage is parsed.
+
+The `[DONE]` event is held back until the call is settled, so the caller never sees the end of an unbilled call.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
+
+import orjson
+
+from billing.pricing import Tokens
+from newapi.gateway import dialects, sse, usage
+from newapi.gateway.admission import Ticket
+from newapi.gateway.reached import Reached
+from newapi.gateway.upstream import Broken, TimedOut, UpstreamFault
+from newapi.kernel import errors
+
+# How long an upstream is read on after its caller has left, on channels that drain.
+DRAIN_S = 30.0
+# What is kept of an answer to estimate its tokens if no usage comes; counted and dropped beyond this.
+KEPT_BYTES_MAX = 256 * 1024
+
+
+class EventStream:
+    """The body of one streamed answer."""
+
+    def __init__(
+        self,
+        ticket: Ticket,
+        reached: Reached,
+        *,
+        settle: Callable[..., Awaitable[int]],
+        spawn: Callable[[Coroutine[Any, Any, Any]], Any],
+    ) -> None:
+        self._ticket = ticket
+        self._reached = reached
+        # Relay.settle, and the engine's way to run something beside the calls.
+        self._settle_call = settle
+        self._spawn = spawn
+        self._chunks = reached.answer.chunks()
+        self._cutter = sse.EventCutter()
+        self._first = b""
+        self._tail = b""
+        self._kept: list[bytes] = []
+        self._kept_bytes = 0
+        self._written_bytes = 0
+        self._tokens: Tokens | None = None
+        self._upstream_id = ""
+        self._left = False
+        self._settled = False
+        # The usage event is ours when the caller did not ask for it; then it is not passed on.
+        call = ticket.call
+        self._hides_usage = not call.wants_usage and reached.hop.channel.asks_stream_usage
+
+    async def begin(self) -> None:
+        """Wait for the first bytes. Raises UpstreamFault when there are none; nothing has been sent by then."""
+        async for chunk in self._chunks:
+            self._first = chunk
+            return
+        raise Broken("an empty stream")
+
+    def client_left(self) -> None:
+        """Called by the lane when the caller is gone. The upstream is stopped, or drained for a bounded time."""
+        if self._left or self._settled:
+            return
+        self._left = True
+        if self._reached.hop.channel.drains_after_leave:
+            asyncio.get_running_loop().call_later(DRAIN_S, self._reached.answer.close)
+        else:
+            self._reached.answer.close()
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """The bytes for the caller."""
+        try:
+            fault: UpstreamFault | None = None
+            try:
+                async for events in self._whole_events():
+                    if not self._left:
+                        yield events
+            except UpstreamFault as error:
+                fault = error
+            except sse.EventTooLarge:
+                fault = Broken("an event without end")
+            yield await self._end(fault)
+        finally:
+            self._reached.answer.close()
+            if not self._settled:
+                # Closed from outside in mid-stream; the loop may be on its way out, so this runs beside it.
+                self._settled = True
+                self._spawn(self._settle(outcome="left"))
+
+    async def _whole_events(self) -> AsyncIterator[bytes]:
+        if passed := self._take(self._cutter.feed(self._first)):
+            yield passed
+        async for chunk in self._chunks:
+            if (events := self._cutter.feed(chunk)) and (passed := self._take(events)):
+                yield passed
+        if (rest := self._cutter.rest()) and (passed := self._take(rest)):
+            yield passed
+
+    def _take(self, events: bytes) -> bytes:
+        """Note what whole events say, and return what of them the caller gets now."""
+        self._ticket.hold.seen_tokens += events.count(b"data:")
+        self._keep(events)
+        if sse.may_carry_usage(events):
+            events = self._take_usage(events)
+        if self._tail:
+            self._tail += events
+            return b""
+        if b"[DONE]" in events and (at := sse.done_at(events)) >= 0:
+            self._tail = events[at:]
+            return events[:at]
+        return events
+
+    def _take_usage(self, events: bytes) -> bytes:
+        passed = []
+        for event in sse.split(events):
+            if not (sse.may_carry_usage(event) and self._is_hidden_usage(event)):
+                passed.append(event)
+        return b"".join(passed)
+
+    def _is_hidden_usage(self, event: bytes) -> bool:
+        """Read the usage of an event; True when the event holds nothing else and the caller did not ask for it."""
+        try:
+            data = orjson.loads(sse.data_of(event))
+        except orjson.JSONDecodeError:
+            return False
+        if not isinstance(data, dict):
+            return False
+        tokens = usage.read_openai(data.get("usage"))
+        if tokens is None:
+            return False
+        self._tokens = tokens
+        if isinstance(data.get("id"), str):
+            self._upstream_id = data["id"]
+        return self._hides_usage and not data.get("choices")
+
+    def _keep(self, events: bytes) -> None:
+        self._kept.append(events)
+        self._kept_bytes += len(events)
+        if self._kept_bytes > KEPT_BYTES_MAX:
+            self._written_bytes += usage.written_bytes(b"".join(self._kept))
+            self._kept, self._kept_bytes = [], 0
+
+    async def _end(self, fault: UpstreamFault | None) -> bytes:
+        """Settle, and return the last bytes: the cost as an SSE comment, then what was held back or the error."""
+        outcome = "left" if self._left else "error" if fault else "ok"
+        self._settled = True
+        cost_nano = await self._settle(outcome=outcome)
+        if self._left:
+            return b""
+        currency = self._ticket.permit.rates.currency
+        note = orjson.dumps({"cost_nano": str(cost_nano), "currency": currency})
+        if fault is None:
+            return b": " + note + b"\n" + (self._tail or b"\n")
+        kind = errors.UpstreamTimeout if isinstance(fault, TimedOut) else errors.UpstreamFailed
+        body = dialects.BODIES["openai"](kind("The upstream broke off in the middle of its answer."))
+        return b": " + note + b"\ndata: " + body + b"\n\n"
+
+    async def _settle(self, *, outcome: str) -> int:
+        tokens, source = self._tokens, "provider"
+        if tokens is None:
+            written = self._written_bytes + usage.written_bytes(b"".join(self._kept))
+            estimate = self._ticket.call.input_tokens_estimate
+            tokens, source = Tokens(input=estimate, output=-(-written // 4)), "estimate"
+        return await self._settle_call(
+            status=self._reached.answer.status,
+            outcome=outcome,
+            tokens=tokens,
+            source=source,
+            reached=self._reached,
+            upstream_id=self._upstream_id,
+        )

@@ -1,0 +1,161 @@
+"""The views of model calls. Each is a table of contents: parse, admit, relay."""
+
+from typing import Any, ClassVar
+
+from asgiref.sync import markcoroutinefunction
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from redis.exceptions import RedisError
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+import orjson
+
+from newapi.gateway import admission, engine, metrics, parsing, policy
+from newapi.gateway.admission import Caller
+from newapi.gateway.auth import HasPassport, KeyAuthentication, presented_key
+from newapi.gateway.catalogue import ModelEntry
+from newapi.gateway.engine import Engine
+from newapi.gateway.parsing import Call
+from newapi.gateway.relay import Relay
+from newapi.kernel import clock, errors, ids
+from newapi.middleware import client_address
+
+
+class CallView(APIView):
+    """DRF's view with an async dispatch of its own: no thread hop, no content negotiation, no I/O in its classes."""
+
+    authentication_classes: ClassVar = [KeyAuthentication]
+    permission_classes: ClassVar = [HasPassport]
+    endpoint: ClassVar[str] = ""
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        """An async view, exempt from CSRF because keys are no cookies."""
+
+        async def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            self = cls(**initkwargs)
+            self.setup(request, *args, **kwargs)
+            return await self.dispatch(request, *args, **kwargs)
+
+        view.cls = cls  # type: ignore[attr-defined]
+        view.csrf_exempt = True  # type: ignore[attr-defined]
+        markcoroutinefunction(view)
+        return view
+
+    async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+        """Authenticate, check, answer; every failure becomes the dialect's envelope, every answer has its id."""
+        request_id = ids.uuid7()
+        started_ms = clock.now_ms()
+        self.request = drf_request = Request(request, authenticators=self.get_authenticators())
+        self.headers = {}
+        try:
+            if request.method not in self.methods:
+                raise errors.MethodNotAllowed(f"{request.method} is not possible here.")
+            self.engine = await engine.started()
+            raw_key = presented_key(request.META)
+            passport = await self.engine.passport_of(raw_key)
+            self.caller = Caller(raw_key, passport, client_address(request), request_id, started_ms)
+            request.caller = self.caller  # type: ignore[attr-defined]
+            self.check_permissions(drf_request)
+            response = await self.answer(request, *args, **kwargs)
+        except (RedisError, OSError) as error:
+            metrics.dependency_down("redis", type(error).__name__)
+            response = self.handle_exception(
+                errors.Unavailable("The service is temporarily unavailable.", retry_after_s=2)
+            )
+        except Exception as error:
+            response = self.handle_exception(error)
+        response["x-request-id"] = str(request_id)
+        metrics.answered(self.endpoint, response.status_code, clock.now_ms() - started_ms)
+        return response
+
+    methods: ClassVar[frozenset[str]] = frozenset({"POST"})
+    engine: Engine
+    caller: Caller
+
+    async def answer(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Parse, admit, relay."""
+        if len(request.body) > settings.GATEWAY_BODY_BYTES_MAX:
+            raise errors.BodyTooLarge(too_large())
+        call = self.parse(request.body)
+        ticket = await admission.admit(self.engine, self.caller, call)
+        return await Relay(self.engine, ticket).run()
+
+    def parse(self, raw: bytes) -> Call:
+        """From bytes to a call. Raises InvalidRequest."""
+        raise errors.RouteNotFound("There is nothing at this address.")
+
+
+class ChatCompletions(CallView):
+    """POST /v1/chat/completions"""
+
+    endpoint = "chat.completions"
+
+    def parse(self, raw: bytes) -> Call:
+        """A chat call."""
+        return parsing.chat(raw)
+
+
+class Embeddings(CallView):
+    """POST /v1/embeddings"""
+
+    endpoint = "embeddings"
+
+    def parse(self, raw: bytes) -> Call:
+        """An embeddings call."""
+        return parsing.embeddings(raw)
+
+
+class Models(CallView):
+    """GET /v1/models and /v1/models/{id}: what this key can call now."""
+
+    endpoint = "models"
+    methods = frozenset({"GET", "HEAD"})
+
+    async def answer(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """The list, or one model of it. Raises ModelNotFound."""
+        await admission.confirm(self.engine, self.caller)
+        catalogue = await self.engine.catalogue_now()
+        found = policy.callable_models(self.caller.passport, catalogue, now_ms=self.caller.started_ms)
+        name = kwargs.get("name")
+        if name is None:
+            return _json({"object": "list", "data": [_shape(entry) for entry in found]})
+        for entry in found:
+            if entry.name == name:
+                return _json(_shape(entry))
+        raise errors.ModelNotFound(f"The model '{policy.shown(name)}' does not exist here.", param="model")
+
+
+class Nothing(CallView):
+    """Any other path below /v1/: a 404 in the dialect, whoever asks."""
+
+    endpoint = "unknown"
+
+    async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+        """The 404."""
+        self.request, self.headers = Request(request), {}
+        response = self.handle_exception(
+            errors.RouteNotFound(f"There is nothing at {policy.shown(request.path)}.")
+        )
+        response["x-request-id"] = str(ids.uuid7())
+        return response
+
+
+def too_large() -> str:
+    """What a caller with too large a body is told."""
+    return f"The request body is larger than {settings.GATEWAY_BODY_BYTES_MAX:,} bytes."
+
+
+def _shape(entry: ModelEntry) -> dict[str, Any]:
+    return {
+        "id": entry.name,
+        "object": "model",
+        "created": entry.created_s,
+        "owned_by": entry.owned_by or "newapi",
+    }
+
+
+def _json(body: dict[str, Any]) -> HttpResponse:
+    return HttpResponse(orjson.dumps(body), content_type="application/json")
