@@ -3,8 +3,6 @@
 import uuid
 from dataclasses import dataclass
 
-from django.conf import settings
-
 from billing.pricing import Costs, Tokens, price
 from billing.usage_record import UsageRecord
 from newapi.gateway import policy
@@ -18,6 +16,8 @@ from newapi.kernel.meters.till import Admission, Admitted, Meter, Refused, Stale
 
 # Each round may find one more thing to load; a call that is still stale after so many is told to come back.
 ROUNDS_MAX = 8
+# The fewest output tokens that are worth a call when the balance is short.
+OUTPUT_TOKENS_MIN = 16
 # How far an output that the caller left open may be lowered to fit a token meter.
 OPEN_OUTPUT_TOKENS_MIN = 256
 
@@ -41,10 +41,12 @@ class Ticket:
     call: Call
     permit: Permit
     hold: OpenHold
+    # The row as a sweeper would write it; `close` makes it what it becomes.
+    record: UsageRecord
     # Set when the output had to be lowered, or was left open by the caller and must be bounded.
     output_tokens: int | None
 
-    def record(
+    def close(
         self,
         *,
         status: int,
@@ -58,13 +60,12 @@ class Ticket:
         upstream_id: str = "",
     ) -> UsageRecord:
         """The usage row of this call as it ends now. Without tokens nothing is charged."""
-        record = _record(self.caller, self.call, self.permit)
+        record = self.record
         record.status = status
         record.outcome = outcome
         record.usage_source = source
-        if tokens is not None:
-            record.tokens = tokens
-            record.costs = price(tokens, self.permit.rates)
+        record.tokens = tokens or Tokens()
+        record.costs = price(tokens, self.permit.rates) if tokens is not None else Costs()
         record.channel = channel_id
         record.upstream_key = upstream_key_id
         record.attempts = attempts
@@ -110,11 +111,12 @@ async def admit(engine: Engine, caller: Caller, call: Call) -> Ticket:
                 raise
             await _freshen(engine, caller, stale, caller.passport.meters)
             continue
-        admission = _admission(engine, caller, call, permit, catalogue.version)
+        record = _record(caller, call, permit)
+        admission = _admission(engine, caller, call, permit, catalogue.version, record)
         answer = await engine.till.admit(admission)
         if isinstance(answer, Admitted):
             hold = engine.settler.opened(admission, answer)
-            return Ticket(caller, call, permit, hold, _bounded_output(call, answer))
+            return Ticket(caller, call, permit, hold, record, _bounded_output(call, answer))
         if isinstance(answer, Refused):
             raise refusal(answer, admission)
         await _freshen(engine, caller, answer, caller.passport.meters)
@@ -127,15 +129,15 @@ async def _freshen(engine: Engine, caller: Caller, stale: Stale, meters: tuple[M
         caller.passport = await engine.passport_of(caller.raw_key)
 
 
-def _admission(engine: Engine, caller: Caller, call: Call, permit: Permit, version: int) -> Admission:
+def _admission(
+    engine: Engine, caller: Caller, call: Call, permit: Permit, version: int, record: UsageRecord
+) -> Admission:
     model, rates = permit.model, permit.rates
     input_tokens = call.input_tokens_max(model.context_tokens)
     asked = model.output_tokens_max if call.max_tokens is None else call.max_tokens
     output_tokens = asked * call.choices if call.feature == "chat" else 0
-    least = min(output_tokens, settings.GATEWAY_OUTPUT_TOKENS_MIN * call.choices)
+    least = min(output_tokens, OUTPUT_TOKENS_MIN * call.choices)
     open_least = min(output_tokens, OPEN_OUTPUT_TOKENS_MIN * call.choices)
-    record = _record(caller, call, permit)
-    record.tokens = Tokens(input=call.input_tokens_estimate)
     return Admission(
         organisation_id=caller.passport.organisation_id,
         epoch=caller.passport.epoch,
@@ -150,7 +152,7 @@ def _admission(engine: Engine, caller: Caller, call: Call, permit: Permit, versi
         output_token_nano=rates.output_token_nano_max,
         record=record.encode(),
         deadline_ms=clock.now_ms() + engine.settler.deadline_ms,
-        unposted_max=settings.GATEWAY_UNPOSTED_EVENTS_MAX,
+        unposted_max=engine.unposted_max,
     )
 
 
@@ -175,7 +177,7 @@ def _record(caller: Caller, call: Call, permit: Permit) -> UsageRecord:
         outcome="lost",
         attempts=1,
         usage_source="estimate",
-        tokens=Tokens(),
+        tokens=Tokens(input=call.input_tokens_estimate),
         costs=Costs(),
         latency_ms=0,
         first_byte_ms=None,
@@ -195,9 +197,7 @@ def _bounded_output(call: Call, answer: Admitted) -> int | None:
 def refusal(answer: Refused, admission: Admission) -> errors.CallError:
     """Why ADMIT refused, in words that say what to do."""
     if answer.full:
-        return errors.Unavailable(
-            "Usage is not being posted at the moment. Try again shortly.", retry_after_s=10
-        )
+        return errors.Unavailable("Usage is not being posted at the moment. Try again shortly.", retry_after_s=10)
     if answer.meter is None:
         return errors.InsufficientFunds(
             "The organisation's balance does not cover this call. Top up, or lower max_tokens.",
@@ -208,9 +208,7 @@ def refusal(answer: Refused, admission: Admission) -> errors.CallError:
     wait_s = max(1, -(-(answer.reset_ms - clock.now_ms()) // 1000)) if answer.reset_ms else 1
     whose = meter.scope.partition(":")[0].replace("org", "organisation")
     if meter.kind == "n":
-        return errors.BudgetExceeded(
-            f"The budget of this {whose} does not cover this call.", details={"scope": whose}
-        )
+        return errors.BudgetExceeded(f"The budget of this {whose} does not cover this call.", details={"scope": whose})
     name = meter.name.replace("_", " ")
     words = {
         "c": f"This {whose} may make {meter.limit} {name}.",
@@ -218,9 +216,7 @@ def refusal(answer: Refused, admission: Admission) -> errors.CallError:
         f"{admission.input_tokens + admission.output_tokens_min_for_meters}. A lower max_tokens needs less.",
         "f": f"This {whose} may have {meter.limit} calls in flight.",
     }
-    error = errors.RateLimited(
-        words[meter.kind], retry_after_s=wait_s, details={"limit": meter.name, "scope": whose}
-    )
+    error = errors.RateLimited(words[meter.kind], retry_after_s=wait_s, details={"limit": meter.name, "scope": whose})
     if group := _GROUPS.get(meter.kind):
         error.headers = _limit_headers(group, meter.limit, left, wait_s)
     return error

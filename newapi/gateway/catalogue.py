@@ -4,6 +4,7 @@ Swapped whole. ADMIT compares its version, so a change is felt by the next call;
 usually makes the swap before a call has to wait for it.
 """
 
+import functools
 import ipaddress
 import logging
 from collections import defaultdict
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from multidict import CIMultiDict
+from yarl import URL
 
 from billing import selectors as billing
 from billing.pricing import Rates
@@ -26,7 +29,8 @@ class KeyEntry:
     """An upstream key, opened. Lives in memory only; repr shows no secret."""
 
     id: int
-    headers: dict[str, str]
+    # As the HTTP client wants them, made once.
+    headers: CIMultiDict[str]
 
     def __repr__(self) -> str:
         return f"KeyEntry(id={self.id})"
@@ -40,7 +44,7 @@ class ChannelEntry:
     account_id: int
     name: str
     protocol: str
-    base_url: str
+    base_url: URL
     priority: int
     weight: int
     connect_timeout_s: float
@@ -50,6 +54,15 @@ class ChannelEntry:
     asks_stream_usage: bool
     drains_after_leave: bool
     keys: tuple[KeyEntry, ...]
+
+    def url_of(self, path: str) -> URL:
+        """The address of an endpoint, such as `chat/completions`."""
+        return _joined(self.base_url, path)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _joined(base: URL, path: str) -> URL:
+    return base / path
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +131,7 @@ def _channels() -> dict[int, ChannelEntry]:
     keys: dict[int, list[KeyEntry]] = defaultdict(list)
     for key in UpstreamKey.objects.filter(is_active=True).order_by("pk"):
         try:
-            headers = {"Authorization": f"Bearer {key.secret()}", "Content-Type": "application/json"}
+            headers = CIMultiDict({"Authorization": f"Bearer {key.secret()}", "Content-Type": "application/json"})
         except secrets.SealBroken as error:
             log.error("upstream key %s cannot be opened and is left out: %s", key.pk, error)
             continue
@@ -133,7 +146,7 @@ def _channels() -> dict[int, ChannelEntry]:
             account_id=channel.account_id,
             name=channel.name,
             protocol=channel.protocol,
-            base_url=channel.base_url.rstrip("/"),
+            base_url=URL(channel.base_url.rstrip("/")),
             priority=channel.priority,
             weight=channel.weight,
             connect_timeout_s=channel.connect_timeout_ms / 1000,

@@ -1,5 +1,7 @@
 """Counters for Prometheus, read at /metrics. Labels have few values; no key, organisation or model is one."""
 
+import functools
+
 from prometheus_client import Counter, Histogram
 
 _CALLS = Counter("newapi_calls_total", "Answers to model calls.", ["endpoint", "status"])
@@ -18,8 +20,18 @@ _DOWN = Counter(
 
 def answered(endpoint: str, status: int, latency_ms: int) -> None:
     """Count an answer."""
-    _CALLS.labels(endpoint, status).inc()
-    _LATENCY.labels(endpoint).observe(latency_ms / 1000)
+    _calls(endpoint, status).inc()
+    _latency(endpoint).observe(latency_ms / 1000)
+
+
+@functools.cache
+def _calls(endpoint: str, status: int) -> Counter:
+    return _CALLS.labels(endpoint, status)
+
+
+@functools.cache
+def _latency(endpoint: str) -> Histogram:
+    return _LATENCY.labels(endpoint)
 
 
 def dependency_down(part: str, kind: str) -> None:

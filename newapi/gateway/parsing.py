@@ -57,7 +57,7 @@ def chat(raw: bytes) -> Call:
     return Call(
         endpoint="chat.completions",
         feature="chat",
-        upstream_path="/chat/completions",
+        upstream_path="chat/completions",
         raw=raw,
         body=body,
         model=_model(body),
@@ -79,7 +79,7 @@ def embeddings(raw: bytes) -> Call:
     return Call(
         endpoint="embeddings",
         feature="embeddings",
-        upstream_path="/embeddings",
+        upstream_path="embeddings",
         raw=raw,
         body=body,
         model=_model(body),
@@ -128,8 +128,5 @@ def _count(body: dict[str, Any], name: str, *, most: int) -> int | None:
 
 def _is_text(content: Any) -> bool:
     if isinstance(content, list):
-        return all(
-            isinstance(part, str) or (isinstance(part, dict) and part.get("type") == "text")
-            for part in content
-        )
+        return all(isinstance(part, str) or (isinstance(part, dict) and part.get("type") == "text") for part in content)
     return True

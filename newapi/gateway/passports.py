@@ -125,10 +125,7 @@ def _meters(key: APIKey, membership: Membership | None) -> tuple[Meter, ...]:
         ("org", key.organisation),
     ]
     return tuple(
-        meter
-        for scope, limits in holders
-        if limits
-        for meter in meters_of(key.organisation_id, scope, limits)
+        meter for scope, limits in holders if limits for meter in meters_of(key.organisation_id, scope, limits)
     )
 
 

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import orjson
-from django.conf import settings
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
@@ -50,9 +49,7 @@ class Relay:
         except BaseException as error:
             # Cancelled, or a fault of ours. What the upstream did is unknown, so its input is charged as estimated.
             outcome = "left" if isinstance(error, asyncio.CancelledError) else "error"
-            self.engine.spawn(
-                self.settle(status=500, outcome=outcome, tokens=self._input_only(), source="estimate")
-            )
+            self.engine.spawn(self.settle(status=500, outcome=outcome, tokens=self._input_only(), source="estimate"))
             raise
 
     async def settle(
@@ -67,7 +64,7 @@ class Relay:
     ) -> int:
         """Settle the hold and return the cost in nano."""
         hop = reached.hop if reached else self._last_hop
-        record = self.ticket.record(
+        record = self.ticket.close(
             status=status,
             outcome=outcome,
             tokens=tokens,
@@ -87,7 +84,7 @@ class Relay:
     async def _reach(self, accept: Callable[[Reached], Awaitable[T]]) -> T:
         """Try hop after hop until one gives an answer that `accept` takes. Raises CallError when none does."""
         model = self.ticket.permit.model
-        while self.attempts < settings.GATEWAY_ATTEMPTS_MAX:
+        while self.attempts < self.engine.attempts_max:
             hop = routing.next_hop(model, protocol="openai", tried=self._tried)
             if hop is None:
                 break
@@ -106,14 +103,12 @@ class Relay:
                 self._last = errors.UpstreamFailed("The upstream's answer was broken.")
             except _Elsewhere as elsewhere:
                 self._last = elsewhere.error
-        raise self._last or errors.UpstreamBusy(
-            "No upstream serves this model at the moment.", retry_after_s=5
-        )
+        raise self._last or errors.UpstreamBusy("No upstream serves this model at the moment.", retry_after_s=5)
 
     async def _try(self, hop: Hop, accept: Callable[[Reached], Awaitable[T]]) -> T:
         channel = hop.channel
         answer = await self.engine.upstreams.post(
-            channel.base_url + self.ticket.call.upstream_path,
+            channel.url_of(self.ticket.call.upstream_path),
             headers=hop.key.headers,
             body=self._body(hop),
             connect_timeout_s=channel.connect_timeout_s,
@@ -194,9 +189,7 @@ class Relay:
 
     async def _refused(self, reached: Reached, raw: bytes) -> HttpResponse:
         """The upstream refused the call itself (too long, bad parameter): its words, without our secrets."""
-        await self.settle(
-            status=reached.answer.status, outcome="error", tokens=None, source="none", reached=reached
-        )
+        await self.settle(status=reached.answer.status, outcome="error", tokens=None, source="none", reached=reached)
         secret = reached.hop.key.headers["Authorization"].removeprefix("Bearer ").encode()
         raw = raw.replace(secret, b"***")
         response = HttpResponse(raw, status=reached.answer.status, content_type=reached.answer.content_type)

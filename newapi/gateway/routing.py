@@ -34,9 +34,7 @@ class Tried:
         """Whether a hop is still worth trying."""
         channel = hop.route.channel
         return not (
-            hop.key.id in self.keys
-            or channel.id in self.dead_channels
-            or channel.account_id in self.exhausted_accounts
+            hop.key.id in self.keys or channel.id in self.dead_channels or channel.account_id in self.exhausted_accounts
         )
 
 

@@ -3,7 +3,7 @@
 Failures are sorted by what they mean for the next try.
 """
 
-import asyncio
+import functools
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
+from multidict import CIMultiDict
+from yarl import URL
 
 from newapi.kernel import addresses
 
@@ -94,9 +96,9 @@ class UpstreamClient:
 
     async def post(
         self,
-        url: str,
+        url: URL,
         *,
-        headers: dict[str, str],
+        headers: CIMultiDict[str],
         body: bytes,
         connect_timeout_s: float,
         first_byte_timeout_s: float,
@@ -104,24 +106,22 @@ class UpstreamClient:
         total_timeout_s: float,
     ) -> Answer:
         """Send, and return once the answer's head is there. Raises UpstreamFault."""
-        limits = aiohttp.ClientTimeout(
-            total=total_timeout_s, sock_connect=connect_timeout_s, sock_read=idle_timeout_s
-        )
-        if first_byte_timeout_s > idle_timeout_s:
-            # sock_read also covers the wait for the head, so the longer of the two rules until it is there.
-            limits = aiohttp.ClientTimeout(
-                total=total_timeout_s, sock_connect=connect_timeout_s, sock_read=first_byte_timeout_s
-            )
+        limits = _limits(total_timeout_s, connect_timeout_s, first_byte_timeout_s)
         with _sorted_faults():
-            async with asyncio.timeout(first_byte_timeout_s + connect_timeout_s):
-                response = await self._session.post(
-                    url, data=body, headers=headers, timeout=limits, allow_redirects=False
-                )
+            response = await self._session.post(url, data=body, headers=headers, timeout=limits, allow_redirects=False)
+        # The wait for the head is over; from here on a pause is judged by the idle limit.
+        if response.connection is not None and response.connection.protocol is not None:
+            response.connection.protocol.read_timeout = idle_timeout_s
         return Answer(response)
 
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
+
+
+@functools.lru_cache(maxsize=1_000)
+def _limits(total_s: float, connect_s: float, read_s: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=total_s, sock_connect=connect_s, sock_read=read_s)
 
 
 class GuardedResolver(AbstractResolver):

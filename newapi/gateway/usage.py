@@ -9,9 +9,7 @@ from billing.pricing import Tokens
 PLAUSIBLE_MAX = 50_000_000
 
 # Texts that a model wrote, inside the JSON of its answer, without parsing it.
-_WRITTEN = re.compile(
-    rb'"(?:content|reasoning_content|reasoning|refusal|arguments|text)"\s*:\s*"((?:[^"\\]|\\.)*)"'
-)
+_WRITTEN = re.compile(rb'"(?:content|reasoning_content|reasoning|refusal|arguments|text)"\s*:\s*"((?:[^"\\]|\\.)*)"')
 
 
 def read_openai(usage: Any) -> Tokens | None:

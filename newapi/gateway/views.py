@@ -53,7 +53,7 @@ class CallView(APIView):
         try:
             if request.method not in self.methods:
                 raise errors.MethodNotAllowed(f"{request.method} is not possible here.")
-            self.engine = await engine.started()
+            self.engine = engine.running() or await engine.started()
             raw_key = presented_key(request.META)
             passport = await self.engine.passport_of(raw_key)
             self.caller = Caller(raw_key, passport, client_address(request), request_id, started_ms)
@@ -136,9 +136,7 @@ class Nothing(CallView):
     async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
         """The 404."""
         self.request, self.headers = Request(request), {}
-        response = self.handle_exception(
-            errors.RouteNotFound(f"There is nothing at {policy.shown(request.path)}.")
-        )
+        response = self.handle_exception(errors.RouteNotFound(f"There is nothing at {policy.shown(request.path)}."))
         response["x-request-id"] = str(ids.uuid7())
         return response
 

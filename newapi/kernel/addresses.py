@@ -83,6 +83,4 @@ def refusal(address: Address, *, allow_private: bool) -> str | None:
     return None
 
 
-_METADATA = frozenset(
-    ipaddress.ip_address(text) for text in ("169.254.169.254", "100.100.100.200", "fd00:ec2::254")
-)
+_METADATA = frozenset(ipaddress.ip_address(text) for text in ("169.254.169.254", "100.100.100.200", "fd00:ec2::254"))

@@ -53,12 +53,7 @@ def display(nano: int, currency: str, *, decimals: int = 2) -> str:
 
     A non-zero amount too small to show is written with as many decimals as its first two digits need.
     """
-    while (
-        decimals < 9
-        and nano
-        and divide_half_even(abs(nano), 10 ** (9 - decimals)) < 10
-        and abs(nano) < NANO // 10
-    ):
+    while decimals < 9 and nano and divide_half_even(abs(nano), 10 ** (9 - decimals)) < 10 and abs(nano) < NANO // 10:
         decimals += 1
     units = divide_half_even(abs(nano), 10 ** (9 - decimals))
     whole, rest = divmod(units, 10**decimals)

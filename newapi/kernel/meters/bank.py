@@ -32,9 +32,7 @@ def publish_epoch(*, organisation_id: int, epoch: int) -> None:
     _run(scripts.LOAD, [keys.till(organisation_id)], 0, 0, 0, epoch, clock.now_ms(), "warm")
 
 
-def publish_funds(
-    *, organisation_id: int, funded_nano: int, used_nano: int, version: int, epoch: int
-) -> None:
+def publish_funds(*, organisation_id: int, funded_nano: int, used_nano: int, version: int, epoch: int) -> None:
     """Tell a till that stands how much has come in; a cold one is left to load on its next call."""
     _run(
         scripts.LOAD,
@@ -117,9 +115,7 @@ def holds(*, shard: int, due_before_ms: int | None = None, limit: int = 200) -> 
         nano, granted, charges, record = raw.split(b"|", 3)
         charged = tuple(charge.split(" ")[0] for charge in charges.decode().split(",") if charge)
         seen = None if mark is None else int(mark)
-        result.append(
-            Hold(shard, name.decode(), int(nano), int(granted), charged, record, seen, int(deadline))
-        )
+        result.append(Hold(shard, name.decode(), int(nano), int(granted), charged, record, seen, int(deadline)))
     return result
 
 

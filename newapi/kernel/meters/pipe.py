@@ -7,10 +7,12 @@ on its own, 12 µs in a shared pipeline.
 import asyncio
 from typing import Any
 
+import hiredis
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError, NoScriptError, RedisError, TimeoutError
+from redis.exceptions import ConnectionError, NoScriptError, ResponseError, TimeoutError
 
 from newapi.kernel.meters import scripts
 from newapi.kernel.meters.scripts import Script
@@ -22,22 +24,30 @@ REPLY_TIMEOUT_S = 0.8
 WAITING_MAX = 5_000
 
 Down = (ConnectionError, TimeoutError, OSError)
+Waiting = tuple[tuple[Any, ...], asyncio.Future[Any]]
 
 
 class Pipe:
-    """Runs commands and scripts. Raises redis' ConnectionError or TimeoutError when the server is out of reach."""
+    """Runs commands and scripts. Raises redis' ConnectionError or TimeoutError when the server is out of reach.
+
+    redis-py makes and keeps the connection; commands are packed by hiredis and read back in order, which
+    costs half of what its pipeline object does.
+    """
 
     def __init__(self, url: str) -> None:
         self._redis = Redis.from_url(
             url,
+            protocol=2,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
-            socket_timeout=REPLY_TIMEOUT_S,
+            # Timed by the batch, not by every reply in it.
+            socket_timeout=None,
             retry=Retry(NoBackoff(), 0),
             health_check_interval=0,
         )
-        self._waiting: list[tuple[tuple[Any, ...], asyncio.Future[Any]]] = []
+        self._connection: AbstractConnection | None = None
+        self._waiting: list[Waiting] = []
         self._sender: asyncio.Task[None] | None = None
-        # Commands answered so far, in all and by batch; tests count round trips with them.
+        # Commands sent so far; tests count round trips with it.
         self.commands = 0
 
     async def run(self, script: Script, keys: list[str], *args: Any) -> Any:
@@ -64,6 +74,7 @@ class Pipe:
 
     async def close(self) -> None:
         """Close the connection. Nothing may be waiting."""
+        await self._drop()
         await self._redis.aclose()
 
     async def _send(self) -> None:
@@ -74,19 +85,42 @@ class Pipe:
         finally:
             self._sender = None
 
-    async def _send_batch(self, batch: list[tuple[tuple[Any, ...], asyncio.Future[Any]]]) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
-        for command, _ in batch:
-            pipeline.execute_command(*command)
-        try:
-            replies = await pipeline.execute(raise_on_error=False)
-        except (RedisError, OSError) as error:
-            replies = [error] * len(batch)
+    async def _send_batch(self, batch: list[Waiting]) -> None:
+        """Send a batch and hand out its replies; a failure goes to every command that has no reply yet."""
         self.commands += len(batch)
-        for (_, answer), reply in zip(batch, replies, strict=True):
-            if answer.done():  # its call was cancelled meanwhile
-                continue
-            if isinstance(reply, Exception):
-                answer.set_exception(reply)
-            else:
+        try:
+            connection = self._connection or await self._connect()
+            async with asyncio.timeout(REPLY_TIMEOUT_S):
+                packed = b"".join([hiredis.pack_command(command) for command, _ in batch])
+                await connection.send_packed_command(packed, check_health=False)
+                for _, answer in batch:
+                    await self._read(connection, answer)
+        except BaseException as error:
+            await self._drop()
+            failure = TimeoutError("no reply in time") if isinstance(error, asyncio.TimeoutError) else error
+            for _, answer in batch:
+                if not answer.done():
+                    answer.set_exception(failure if isinstance(failure, Exception) else ConnectionError("closed"))
+            if not isinstance(error, Exception):
+                raise
+
+    async def _read(self, connection: AbstractConnection, answer: asyncio.Future[Any]) -> None:
+        try:
+            reply = await connection.read_response(disable_decoding=True)
+        except ResponseError as error:
+            if not answer.done():
+                answer.set_exception(error)
+        else:
+            if not answer.done():  # else its call was cancelled meanwhile
                 answer.set_result(reply)
+
+    async def _connect(self) -> AbstractConnection:
+        # The pool checks a kept connection and replaces a dead one.
+        self._connection = await self._redis.connection_pool.get_connection()
+        return self._connection
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+            await self._redis.connection_pool.release(connection)

@@ -169,9 +169,7 @@ class Till:
         verdict = _read_admission(answer) if answer[0] != b"OK" else None
         return verdict if isinstance(verdict, Stale) else None
 
-    async def load(
-        self, *, organisation_id: int, funded_nano: int, used_nano: int, version: int, epoch: int
-    ) -> None:
+    async def load(self, *, organisation_id: int, funded_nano: int, used_nano: int, version: int, epoch: int) -> None:
         """Open a cold till with what the database says; news for one that stands."""
         await self.pipe.run(
             scripts.LOAD,
@@ -187,9 +185,7 @@ class Till:
     async def load_meter(self, *, meter: Meter, used_nano: int) -> None:
         """Give a spend meter what the database says was spent in its window."""
         now_ms = clock.now_ms()
-        await self.pipe.run(
-            scripts.METER, [meter.key], used_nano, windows.bounds(meter.window, now_ms)[1], now_ms
-        )
+        await self.pipe.run(scripts.METER, [meter.key], used_nano, windows.bounds(meter.window, now_ms)[1], now_ms)
 
     async def catalogue_version(self) -> int:
         """The newest version anyone has published."""

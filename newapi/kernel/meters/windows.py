@@ -1,5 +1,6 @@
 """Windows of meters: when one that begins now will end. Pure."""
 
+import functools
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
@@ -24,7 +25,13 @@ def bounds(window: Window, now_ms: int) -> tuple[int, int]:
         return now_ms, now_ms + MINUTE_MS
     if window in (Window.TOTAL, Window.NOW):
         return 0, 0
-    day = datetime.fromtimestamp(now_ms // 1000, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return _calendar(window, now_ms // MINUTE_MS)
+
+
+@functools.lru_cache(maxsize=64)
+def _calendar(window: Window, minute: int) -> tuple[int, int]:
+    """Bounds of a calendar window; they fall on minutes, so one answer serves a minute's calls."""
+    day = datetime.fromtimestamp(minute * 60, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     if window is Window.DAY:
         start, end = day, day + timedelta(days=1)
     elif window is Window.WEEK:
