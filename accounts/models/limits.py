@@ -22,7 +22,11 @@ class Limits(models.Model):
     tokens_per_minute = models.BigIntegerField(null=True, blank=True, validators=_COUNT)
     tokens_per_day = models.BigIntegerField(null=True, blank=True, validators=_COUNT, help_text="Days are in UTC.")
     in_flight_max = models.BigIntegerField(
-        "calls in flight", null=True, blank=True, validators=_COUNT, help_text="How many calls may be open at once."
+        "calls in flight",
+        null=True,
+        blank=True,
+        validators=_COUNT,
+        help_text="How many calls may be open at once.",
     )
     budget_nano = models.BigIntegerField(
         "budget",

@@ -31,7 +31,9 @@ class Organisation(Limits):
         ordering = ["name"]
         indexes = [
             models.Index(
-                fields=["id"], name="organisation_unpublished", condition=models.Q(epoch__gt=models.F("epoch_published"))
+                fields=["id"],
+                name="organisation_unpublished",
+                condition=models.Q(epoch__gt=models.F("epoch_published")),
             )
         ]
 

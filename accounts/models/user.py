@@ -29,7 +29,9 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     email = models.EmailField(unique=True)
     name = models.CharField(max_length=150, blank=True)
-    is_active = models.BooleanField(default=True, help_text="Off: cannot log in, and calls with their keys are refused.")
+    is_active = models.BooleanField(
+        default=True, help_text="Off: cannot log in, and calls with their keys are refused."
+    )
     is_staff = models.BooleanField(default=False, help_text="May open the admin site.")
     date_joined = models.DateTimeField(default=clock.now, editable=False)
 

@@ -83,9 +83,7 @@ def change(
         raise ValidationError({"project": "The project belongs to another organisation."})
     api_key.full_clean()
     api_key.save(update_fields=list(changes))
-    audit.record(
-        actor=actor, action="api_key.change", target=api_key, reason=reason, changes=changes, address=address
-    )
+    audit.record(actor=actor, action="api_key.change", target=api_key, reason=reason, changes=changes, address=address)
     return api_key
 
 

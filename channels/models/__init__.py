@@ -5,4 +5,13 @@ from channels.models.channel import Channel, Protocol, UpstreamKey
 from channels.models.model import Model, Route
 from channels.models.provider import Provider, UpstreamAccount
 
-__all__ = ["CatalogueState", "Channel", "Model", "Protocol", "Provider", "Route", "UpstreamAccount", "UpstreamKey"]
+__all__ = [
+    "CatalogueState",
+    "Channel",
+    "Model",
+    "Protocol",
+    "Provider",
+    "Route",
+    "UpstreamAccount",
+    "UpstreamKey",
+]

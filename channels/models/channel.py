@@ -36,7 +36,8 @@ class Channel(models.Model):
     )
     status = models.CharField(max_length=10, choices=Status, default=Status.ENABLED)
     priority = models.IntegerField(
-        default=0, help_text="Higher is tried first. A lower one is used only when every channel above has failed."
+        default=0,
+        help_text="Higher is tried first. A lower one is used only when every channel above has failed.",
     )
     weight = models.PositiveIntegerField(
         default=100,

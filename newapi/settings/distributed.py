@@ -5,7 +5,9 @@ from newapi.settings.base import *  # noqa: F403
 from newapi.settings.database_url import postgresql
 
 
-DATABASES = {"default": env.read("DATABASE_URL", postgresql, example="postgresql://newapi:secret@db.internal:5432/newapi")}
+DATABASES = {
+    "default": env.read("DATABASE_URL", postgresql, example="postgresql://newapi:secret@db.internal:5432/newapi")
+}
 REDIS_URL = env.text("REDIS_URL", example="redis://redis.internal:6379/0")
 CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", example="redis://redis.internal:6379/1", default=REDIS_URL)
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}

@@ -50,7 +50,16 @@ def number(name: str, *, example: str, default: int | None = None, least: int = 
 
 def flag(name: str, *, default: bool) -> bool:
     """`1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`."""
-    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    words = {
+        "1": True,
+        "true": True,
+        "yes": True,
+        "on": True,
+        "0": False,
+        "false": False,
+        "no": False,
+        "off": False,
+    }
 
     def parse(raw: str) -> bool:
         if raw.lower() not in words:
@@ -62,7 +71,12 @@ def flag(name: str, *, default: bool) -> bool:
 
 def listing(name: str, *, example: str, default: list[str] | None = None) -> list[str]:
     """Comma-separated texts; empty items are dropped."""
-    return read(name, lambda raw: [item.strip() for item in raw.split(",") if item.strip()], example=example, default=default)
+    return read(
+        name,
+        lambda raw: [item.strip() for item in raw.split(",") if item.strip()],
+        example=example,
+        default=default,
+    )
 
 
 def keyring(name: str, *, default: dict[str, bytes] | None = None) -> dict[str, bytes]:

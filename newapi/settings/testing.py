@@ -26,7 +26,14 @@ SQLITE = {
     # A file, because threads and processes must see the same database.
     "TEST": {"NAME": TEST_DIR / "test.sqlite3"},
 }
-DATABASES = {"default": env.read("TEST_DATABASE_URL", postgresql, example="postgresql://postgres@127.0.0.1:5433/postgres", default=SQLITE)}
+DATABASES = {
+    "default": env.read(
+        "TEST_DATABASE_URL",
+        postgresql,
+        example="postgresql://postgres@127.0.0.1:5433/postgres",
+        default=SQLITE,
+    )
+}
 
 EMBEDDED_REDIS_SOCKET = str(TEST_DIR / "redis.sock")
 REDIS_URL = f"unix://{EMBEDDED_REDIS_SOCKET}?db=0"
