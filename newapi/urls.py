@@ -3,7 +3,12 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+from newapi import health
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("newapi.gateway.urls")),
+    path("livez", health.livez),
+    path("readyz", health.readyz),
+    path("metrics", health.metrics),
     path("admin/", admin.site.urls),
 ]
