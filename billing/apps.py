@@ -7,3 +7,7 @@ class BillingConfig(AppConfig):
     """The billing app."""
 
     name = "billing"
+
+    def ready(self) -> None:
+        """Connect the receiver that keeps an organisation's currency."""
+        import billing.signals  # noqa: F401, PLC0415 - models must be loaded first

@@ -5,6 +5,7 @@ import django.db.models.deletion
 import django.db.models.expressions
 import newapi.kernel.clock
 import newapi.kernel.ids
+from billing import partitioning
 from django.conf import settings
 from django.db import migrations, models
 
@@ -97,11 +98,11 @@ class Migration(migrations.Migration):
                 ('price_group', models.SlugField(default='default', max_length=40)),
                 ('effective_from', models.DateTimeField(default=newapi.kernel.clock.now, help_text='In force from then until the next version.')),
                 ('per_units', models.IntegerField(choices=[(1, '1 token'), (1000, '1,000 tokens'), (1000000, '1,000,000 tokens')], default=1000000)),
-                ('input_nano', models.BigIntegerField(default=0, validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(1000000000000000)], verbose_name='input')),
-                ('cached_input_nano', models.BigIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(1000000000000000)], verbose_name='cached input')),
-                ('cache_write_nano', models.BigIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(1000000000000000)], verbose_name='cache write')),
-                ('output_nano', models.BigIntegerField(default=0, validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(1000000000000000)], verbose_name='output')),
-                ('reasoning_nano', models.BigIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(1000000000000000)], verbose_name='reasoning')),
+                ('input_nano', models.BigIntegerField(default=0, validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(200000000000000)], verbose_name='input')),
+                ('cached_input_nano', models.BigIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(200000000000000)], verbose_name='cached input')),
+                ('cache_write_nano', models.BigIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(200000000000000)], verbose_name='cache write')),
+                ('output_nano', models.BigIntegerField(default=0, validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(200000000000000)], verbose_name='output')),
+                ('reasoning_nano', models.BigIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(200000000000000)], verbose_name='reasoning')),
                 ('per_call_nano', models.BigIntegerField(default=0, validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(1000000000000000)], verbose_name='per call')),
                 ('is_free', models.BooleanField(default=False, help_text='Must be said on purpose when every rate is zero.')),
                 ('is_withdrawn', models.BooleanField(default=False, help_text='From then on the model has no price here, and calls to it are refused.')),
@@ -231,7 +232,7 @@ class Migration(migrations.Migration):
                 'abstract': False,
             },
         ),
-        migrations.CreateModel(
+        partitioning.CreatePartitionedModel(
             name='UsageEvent',
             fields=[
                 ('id', models.UUIDField(editable=False, primary_key=True, serialize=False)),
@@ -292,7 +293,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='ledgeraccount',
-            constraint=models.UniqueConstraint(fields=('organisation', 'kind', 'currency'), name='one_ledger_account', nulls_distinct=False),
+            constraint=models.UniqueConstraint(fields=('organisation', 'kind', 'currency'), name='one_ledger_account'),
+        ),
+        migrations.AddConstraint(
+            model_name='ledgeraccount',
+            constraint=models.UniqueConstraint(condition=models.Q(('organisation', None)), fields=('kind', 'currency'), name='one_platform_account'),
         ),
         migrations.AddConstraint(
             model_name='ledgertransfer',
@@ -374,4 +379,5 @@ class Migration(migrations.Migration):
             model_name='wallet',
             constraint=models.CheckConstraint(condition=models.Q(('funded_nano__gte', django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(models.F('used_nano'), '-', models.F('owed_nano')), '-', models.F('credit_limit_nano')))), name='wallet_not_below_floor'),
         ),
+        migrations.RunPython(partitioning.create_in_migration, migrations.RunPython.noop),
     ]

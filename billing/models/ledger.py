@@ -33,9 +33,11 @@ class LedgerAccount(models.Model):
     class Meta:
         ordering = ["organisation", "kind"]
         constraints = [
+            models.UniqueConstraint(fields=["organisation", "kind", "currency"], name="one_ledger_account"),
+            # Databases count nulls as different, so the platform's own accounts need a rule of their own.
             models.UniqueConstraint(
-                fields=["organisation", "kind", "currency"], name="one_ledger_account", nulls_distinct=False
-            )
+                fields=["kind", "currency"], name="one_platform_account", condition=Q(organisation=None)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -58,9 +60,7 @@ class LedgerTransaction(models.Model):
     request_hash = models.CharField(max_length=64)
     kind = models.CharField(max_length=12, choices=Kind)
     booked_at = models.DateTimeField(default=clock.now, editable=False)
-    reverses = models.OneToOneField(
-        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="reversed_by"
-    )
+    reverses = models.OneToOneField("self", on_delete=models.PROTECT, null=True, blank=True, related_name="reversed_by")
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     reason = models.CharField(max_length=500, blank=True)
 

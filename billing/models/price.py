@@ -7,10 +7,13 @@ from django.db import models
 from django.db.models import Q
 
 from channels.models import Model
-from newapi.kernel import clock
+from newapi.kernel import clock, money
 
-# 1,000,000 currency units per million tokens; keeps the hold of the largest call well inside 2**53 nano.
-_RATE = [MinValueValidator(0), MaxValueValidator(10**15)]
+# 200,000 currency units per million tokens: with TOKENS_MAX in and out, the hold of the largest call
+# stays well inside the 2**53 nano that Redis counts exactly.
+TOKEN_NANO_MAX = 2 * 10**8
+_RATE = [MinValueValidator(0), MaxValueValidator(TOKEN_NANO_MAX * 10**6)]
+_PER_CALL = [MinValueValidator(0), MaxValueValidator(10**15)]
 
 
 class PriceVersion(models.Model):
@@ -35,7 +38,7 @@ class PriceVersion(models.Model):
     cache_write_nano = models.BigIntegerField("cache write", null=True, blank=True, validators=_RATE)
     output_nano = models.BigIntegerField("output", default=0, validators=_RATE)
     reasoning_nano = models.BigIntegerField("reasoning", null=True, blank=True, validators=_RATE)
-    per_call_nano = models.BigIntegerField("per call", default=0, validators=_RATE)
+    per_call_nano = models.BigIntegerField("per call", default=0, validators=_PER_CALL)
     is_free = models.BooleanField(default=False, help_text="Must be said on purpose when every rate is zero.")
     is_withdrawn = models.BooleanField(
         default=False, help_text="From then on the model has no price here, and calls to it are refused."
@@ -67,16 +70,21 @@ class PriceVersion(models.Model):
     def __str__(self) -> str:
         return f"{self.model} in {self.currency} from {self.effective_from:%Y-%m-%d %H:%M}"
 
-    def clean(self) -> None:
-        """Zero rates must be meant."""
-        charges = any(getattr(self, rate) for rate in self.RATES)
-        if not charges and not self.is_free and not self.is_withdrawn:
-            raise ValidationError("Every rate is zero. Tick “is free” if that is meant.")
-        if charges and (self.is_free or self.is_withdrawn):
-            raise ValidationError("A free or withdrawn version has no rates.")
-
     def save(self, *args: object, **kwargs: object) -> None:
         """Insert only: a published price never changes. Raises TypeError on a second save."""
         if self.pk is not None and not self._state.adding:
             raise TypeError("A published price never changes. Publish a new version.")
         super().save(*args, **kwargs)  # type: ignore[arg-type]
+
+    def clean(self) -> None:
+        """Zero rates must be meant, and no token may cost more than Redis can count exactly."""
+        charges = any(getattr(self, rate) for rate in self.RATES)
+        if not charges and not self.is_free and not self.is_withdrawn:
+            raise ValidationError("Every rate is zero. Tick “is free” if that is meant.")
+        if charges and (self.is_free or self.is_withdrawn):
+            raise ValidationError("A free or withdrawn version has no rates.")
+        token_rates = {name: getattr(self, name) or 0 for name in self.RATES if name != "per_call_nano"}
+        dear = {name for name, nano in token_rates.items() if nano > TOKEN_NANO_MAX * self.per_units}
+        if dear:
+            most = money.plain(TOKEN_NANO_MAX * self.per_units)
+            raise ValidationError({name: f"At most {most} for so many tokens." for name in dear})

@@ -14,9 +14,13 @@ class Rollup(models.Model):
     """Sums over one bucket of time and one combination of dimensions."""
 
     bucket = models.DateTimeField(help_text="Start of the bucket, UTC.")
-    organisation = models.ForeignKey(Organisation, models.PROTECT, db_constraint=False, related_name="+", db_index=False)
+    organisation = models.ForeignKey(
+        Organisation, models.PROTECT, db_constraint=False, related_name="+", db_index=False
+    )
     project = models.ForeignKey(Project, models.PROTECT, db_constraint=False, related_name="+", db_index=False)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, db_constraint=False, related_name="+", db_index=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, db_constraint=False, related_name="+", db_index=False
+    )
     api_key = models.ForeignKey(APIKey, models.PROTECT, db_constraint=False, related_name="+", db_index=False)
     model = models.ForeignKey(Model, models.PROTECT, db_constraint=False, related_name="+", db_index=False)
     # 0 for a call that no channel took, so that the row has a key on both databases.

@@ -28,13 +28,21 @@ class UsageEvent(models.Model):
 
     id = models.UUIDField(primary_key=True, editable=False)
     at = models.DateTimeField(editable=False)
-    organisation = models.ForeignKey(Organisation, models.PROTECT, db_constraint=False, related_name="+", db_index=False)
+    organisation = models.ForeignKey(
+        Organisation, models.PROTECT, db_constraint=False, related_name="+", db_index=False
+    )
     project = models.ForeignKey(Project, models.PROTECT, db_constraint=False, related_name="+", db_index=False)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, db_constraint=False, related_name="+", db_index=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, db_constraint=False, related_name="+", db_index=False
+    )
     api_key = models.ForeignKey(APIKey, models.PROTECT, db_constraint=False, related_name="+", db_index=False)
     model = models.ForeignKey(Model, models.PROTECT, db_constraint=False, related_name="+", db_index=False)
-    channel = models.ForeignKey(Channel, models.PROTECT, db_constraint=False, related_name="+", db_index=False, null=True)
-    upstream_key = models.ForeignKey(UpstreamKey, models.PROTECT, db_constraint=False, related_name="+", db_index=False, null=True)
+    channel = models.ForeignKey(
+        Channel, models.PROTECT, db_constraint=False, related_name="+", db_index=False, null=True
+    )
+    upstream_key = models.ForeignKey(
+        UpstreamKey, models.PROTECT, db_constraint=False, related_name="+", db_index=False, null=True
+    )
     price = models.ForeignKey(PriceVersion, models.PROTECT, db_constraint=False, related_name="+", db_index=False)
     transaction = models.ForeignKey(
         LedgerTransaction, models.PROTECT, db_constraint=False, related_name="+", db_index=False, null=True

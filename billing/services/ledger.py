@@ -1,0 +1,115 @@
+"""Writing the ledger: transactions of transfers, each booked once, corrected only by reversal."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import orjson
+from django.db import transaction
+
+from accounts.models import Organisation, User
+from billing.errors import IdempotencyConflict
+from billing.models import LedgerAccount, LedgerTransaction, LedgerTransfer
+
+# (debited account, credited account, nano): money leaves the first and arrives at the second.
+Move = tuple[LedgerAccount, LedgerAccount, int]
+
+
+def account(*, organisation: Organisation | None, kind: LedgerAccount.Kind, currency: str) -> LedgerAccount:
+    """The account of an organisation, or of the platform when it is None; made at first need."""
+    found, _ = LedgerAccount.objects.get_or_create(organisation=organisation, kind=kind, currency=currency)
+    return found
+
+
+@transaction.atomic
+def post_transaction(
+    *,
+    kind: LedgerTransaction.Kind,
+    idempotency_key: str,
+    transfers: Sequence[Move],
+    actor: User | None,
+    reason: str,
+    reverses: LedgerTransaction | None = None,
+) -> LedgerTransaction:
+    """Book transfers together, once: the same key again returns the transaction that stands.
+
+    Raises IdempotencyConflict when the key was used for something else, and ValueError when there are no
+    transfers, an amount is not positive, or currencies are mixed.
+    """
+    _check(transfers)
+    contents = [[debit.pk, credit.pk, nano] for debit, credit, nano in transfers]
+    booked, is_new = claim(
+        kind=kind,
+        idempotency_key=idempotency_key,
+        contents=contents,
+        actor=actor,
+        reason=reason,
+        reverses=reverses,
+    )
+    if is_new:
+        move(booked, transfers)
+    return booked
+
+
+def claim(
+    *,
+    kind: LedgerTransaction.Kind,
+    idempotency_key: str,
+    contents: object,
+    actor: User | None,
+    reason: str,
+    reverses: LedgerTransaction | None = None,
+) -> tuple[LedgerTransaction, bool]:
+    """Insert a transaction under its key, or return the one that stands, and whether it is new.
+
+    `contents` is whatever tells one request from another, as JSON. Of two at once, the second waits for the
+    first. Call it inside the transaction that then moves the money. Raises IdempotencyConflict.
+    """
+    asked = request_hash(kind=kind, contents=contents, reverses=reverses)
+    booked, is_new = LedgerTransaction.objects.get_or_create(
+        idempotency_key=idempotency_key,
+        defaults={
+            "request_hash": asked,
+            "kind": kind,
+            "actor": actor,
+            "reason": reason[:500],
+            "reverses": reverses,
+        },
+    )
+    if booked.request_hash != asked:
+        raise IdempotencyConflict(idempotency_key)
+    return booked, is_new
+
+
+def move(booked: LedgerTransaction, transfers: Iterable[Move]) -> list[LedgerTransfer]:
+    """Add transfers to a transaction that was claimed just now, in the same database transaction."""
+    return LedgerTransfer.objects.bulk_create(transfers_of(booked, transfers))
+
+
+def transfers_of(booked: LedgerTransaction, transfers: Iterable[Move]) -> list[LedgerTransfer]:
+    """The rows of transfers, unsaved."""
+    return [
+        LedgerTransfer(transaction=booked, debit_account=debit, credit_account=credit, amount_nano=nano)
+        for debit, credit, nano in transfers
+    ]
+
+
+def reversal_of(booked: LedgerTransaction) -> list[Move]:
+    """The transfers that undo a transaction: the same amounts, the other way."""
+    rows = booked.transfers.select_related("debit_account", "credit_account").order_by("pk")
+    return [(row.credit_account, row.debit_account, row.amount_nano) for row in rows]
+
+
+def request_hash(*, kind: LedgerTransaction.Kind, contents: object, reverses: LedgerTransaction | None = None) -> str:
+    """Hexadecimal SHA-256 of what a request asks for."""
+    asked = [str(kind), contents, str(reverses.pk) if reverses else None]
+    return hashlib.sha256(orjson.dumps(asked)).hexdigest()
+
+
+def _check(transfers: Sequence[Move]) -> None:
+    if not transfers:
+        raise ValueError("a transaction has at least one transfer")
+    if any(nano <= 0 for _, _, nano in transfers):
+        raise ValueError("an amount must be positive; the direction says who pays")
+    currencies = {side.currency for debit, credit, _ in transfers for side in (debit, credit)}
+    if len(currencies) > 1:
+        raise ValueError(f"a transaction is in one currency, not in {', '.join(sorted(currencies))}")
