@@ -10,6 +10,11 @@ def api_key_by_digest(digest: bytes) -> APIKey | None:
     return APIKey.objects.select_related("organisation", "project", "user").filter(digest=digest).first()
 
 
+def epoch_of(*, organisation_id: int) -> int:
+    """An organisation's current epoch. See accounts.services.epochs."""
+    return Organisation.objects.values_list("epoch", flat=True).get(pk=organisation_id)
+
+
 def membership_of(*, user: User, organisation_id: int) -> Membership | None:
     """A person's active membership in an organisation."""
     return Membership.objects.filter(user=user, organisation_id=organisation_id, is_active=True).first()

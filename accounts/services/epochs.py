@@ -27,7 +27,9 @@ def bump(*, organisation_id: int) -> None:
 
 def publish(*, organisation_id: int) -> bool:
     """Tell Redis the epoch. False when Redis is out of reach; the job repeats it then."""
-    epoch = Organisation.objects.values_list("epoch", flat=True).get(pk=organisation_id)
+    epoch, published = Organisation.objects.values_list("epoch", "epoch_published").get(pk=organisation_id)
+    if published >= epoch:
+        return True  # one telling serves all the changes of a transaction
     try:
         bank.publish_epoch(organisation_id=organisation_id, epoch=epoch)
     except (RedisError, OSError) as error:

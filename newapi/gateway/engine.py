@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections
 from redis.exceptions import RedisError
 
+from accounts import selectors as accounts
 from billing import selectors as billing
 from newapi.gateway import catalogue as catalogues
 from newapi.gateway import passports as passport_loader
@@ -132,7 +133,10 @@ class Engine:
     async def freshen(self, stale: Stale, *, raw_key: str, passport: Passport, meters: tuple[Meter, ...]) -> None:
         """Load what ADMIT or CHECK found missing or old. Raises InvalidKey or Unavailable."""
         if stale.what == "catalogue":
-            await self.refresh_catalogue()
+            catalogue = await self.refresh_catalogue()
+            await self.till.publish_catalogue(
+                organisation_id=passport.organisation_id, version=catalogue.version
+            )
         elif stale.what == "passport":
             await self.reload_passport(raw_key)
         elif stale.what == "till":
@@ -141,15 +145,19 @@ class Engine:
             await self._load_meter(passport, meters[stale.meter])
 
     async def _load_till(self, passport: Passport) -> None:
-        facts = await self._database_call(
-            lambda: billing.till_facts(organisation_id=passport.organisation_id, currency=passport.currency)
+        # The epoch comes from the database too: this passport may be older than what a wiped Redis knew.
+        epoch, facts = await self._database_call(
+            lambda: (
+                accounts.epoch_of(organisation_id=passport.organisation_id),
+                billing.till_facts(organisation_id=passport.organisation_id, currency=passport.currency),
+            )
         )
         await self.till.load(
             organisation_id=passport.organisation_id,
             funded_nano=facts.funded_nano,
             used_nano=facts.used_nano,
             version=facts.version,
-            epoch=passport.epoch,
+            epoch=epoch,
         )
 
     async def _load_meter(self, passport: Passport, meter: Meter) -> None:

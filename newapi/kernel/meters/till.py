@@ -187,6 +187,10 @@ class Till:
         now_ms = clock.now_ms()
         await self.pipe.run(scripts.METER, [meter.key], used_nano, windows.bounds(meter.window, now_ms)[1], now_ms)
 
+    async def publish_catalogue(self, *, organisation_id: int, version: int) -> None:
+        """Tell an organisation's shard the version that was just read from the database."""
+        await self.pipe.run(scripts.PUBLISH, [keys.catalogue(keys.shard_of(organisation_id))], version)
+
     async def catalogue_version(self) -> int:
         """The newest version anyone has published."""
         return int(await self.pipe.command("GET", keys.catalogue(0)) or 0)

@@ -15,8 +15,9 @@ if not till[1] then return {'COLD'} end
 local epoch = till[3] or '0'
 if greater(epoch, ARGV[1]) then return {'STALE', 'passport'} end
 if greater(ARGV[1], epoch) then redis.call('HSET', KEYS[1], 'epoch', ARGV[1]) end
-local catalogue = redis.call('GET', KEYS[4]) or '0'
-if greater(catalogue, ARGV[2]) then return {'STALE', 'catalogue'} end
+-- Without a version the server was wiped, and what the caller knows may be older than what was lost.
+local catalogue = redis.call('GET', KEYS[4])
+if not catalogue or greater(catalogue, ARGV[2]) then return {'STALE', 'catalogue'} end
 if greater(ARGV[2], catalogue) then redis.call('SET', KEYS[4], ARGV[2]) end
 
 -- The same request asked twice (a connection lost after the first answer) is admitted once.

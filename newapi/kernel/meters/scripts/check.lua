@@ -5,5 +5,6 @@
 -- Answers: OK, COLD, STALE what
 if redis.call('HEXISTS', KEYS[1], 'posted') == 0 then return {'COLD'} end
 if greater(redis.call('HGET', KEYS[1], 'epoch') or '0', ARGV[1]) then return {'STALE', 'passport'} end
-if greater(redis.call('GET', KEYS[2]) or '0', ARGV[2]) then return {'STALE', 'catalogue'} end
+local catalogue = redis.call('GET', KEYS[2])
+if not catalogue or greater(catalogue, ARGV[2]) then return {'STALE', 'catalogue'} end
 return {'OK'}
