@@ -13,6 +13,9 @@ from channels.models import Channel, Model
 from newapi import embedded_redis
 from newapi.kernel.meters import bank
 from tests import cast
+from tests.tools import flush
+
+flush.install()
 
 
 @pytest.fixture(scope="session", autouse=True)

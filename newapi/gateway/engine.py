@@ -188,7 +188,7 @@ class Engine:
             async with asyncio.timeout(DATABASE_TIMEOUT_S):
                 return await asyncio.get_running_loop().run_in_executor(self._database, _with_connection, read)
         except (DatabaseError, InterfaceError, OSError) as error:  # TimeoutError is an OSError
-            log.warning("the database did not answer: %s", type(error).__name__)
+            log.warning("the database did not answer: %s", type(error).__name__, exc_info=error)
             raise errors.Unavailable("The service is temporarily unavailable.", retry_after_s=2) from error
         finally:
             self._database_waiting -= 1

@@ -29,7 +29,7 @@ def _run(script: Script, names: list[str], *args: Any) -> Any:
 
 def publish_epoch(*, organisation_id: int, epoch: int) -> None:
     """Make every worker reload what it knows of an organisation before its next call."""
-    _run(scripts.LOAD, [keys.till(organisation_id)], 0, 0, 0, epoch, clock.now_ms(), "warm")
+    _run(scripts.LOAD, [keys.till(organisation_id)], 0, 0, 0, epoch, clock.now_ms(), "news")
 
 
 def publish_funds(*, organisation_id: int, funded_nano: int, used_nano: int, version: int, epoch: int) -> None:
@@ -42,7 +42,7 @@ def publish_funds(*, organisation_id: int, funded_nano: int, used_nano: int, ver
         version,
         epoch,
         clock.now_ms(),
-        "warm",
+        "news",
     )
 
 

@@ -2,22 +2,25 @@
 --
 -- KEYS 1 till
 -- ARGV 1 funded nano (all that ever came in, less corrections), 2 used nano (all that was ever posted),
---      3 version of funded, 4 epoch, 5 now ms, 6 "warm" to bring news only to a till that stands, or "load"
+--      3 version of funded, 4 epoch, 5 now ms, 6 "news" after a change, or "load" to open a cold till
 -- Answers: LOADED, KEPT
-local function text(field, absent) return redis.call('HGET', KEYS[1], field) or absent end
-if greater(ARGV[4], text('epoch', '0')) then redis.call('HSET', KEYS[1], 'epoch', ARGV[4]) end
-local cold = redis.call('HEXISTS', KEYS[1], 'posted') == 0
-if cold and ARGV[6] == 'warm' then return 'KEPT' end
-if cold then
+local function text(field) return redis.call('HGET', KEYS[1], field) or '0' end
+if greater(ARGV[4], text('epoch')) then redis.call('HSET', KEYS[1], 'epoch', ARGV[4]) end
+-- News is kept by a cold till as well: whoever opens it may have read the database before the change.
+local is_newer = greater(ARGV[3], text('version'))
+if is_newer then redis.call('HSET', KEYS[1], 'version', ARGV[3], 'funded', ARGV[1]) end
+local is_cold = redis.call('HEXISTS', KEYS[1], 'posted') == 0
+if is_cold then
+  if ARGV[6] == 'news' then return 'KEPT' end
   redis.call('HSET', KEYS[1], 'born', ARGV[5])
   redis.call('HSETNX', KEYS[1], 'pending', '0')
-  if greater(ARGV[2], text('acked', '0')) then redis.call('HSET', KEYS[1], 'acked', ARGV[2]) end
-elseif not greater(ARGV[3], text('version', '0')) then
+  if greater(ARGV[2], text('acked')) then redis.call('HSET', KEYS[1], 'acked', ARGV[2]) end
+elseif not is_newer then
   return 'KEPT'
 end
 -- posted = funded - acked, by the server's own 64-bit arithmetic. What was used but not yet acknowledged
 -- still stands in pending, so the moment at which funds arrive does not matter.
-redis.call('HSET', KEYS[1], 'version', ARGV[3], 'funded', ARGV[1], 'posted', ARGV[1])
-local acked = text('acked', '0')
+redis.call('HSET', KEYS[1], 'posted', text('funded'))
+local acked = text('acked')
 if acked ~= '0' then redis.call('HINCRBY', KEYS[1], 'posted', '-' .. acked) end
 return 'LOADED'

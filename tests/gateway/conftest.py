@@ -1,0 +1,146 @@
+"""The gateway in this process, and a real upstream beside it."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+import requests
+import uvicorn
+
+from accounts.models import Organisation, User
+from channels.models import Channel, Model
+from newapi.gateway import engine
+from tests import cast
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@dataclass(frozen=True)
+class MockUpstream:
+    """The local provider, as its own process."""
+
+    url: str
+
+    @property
+    def base_url(self) -> str:
+        """What a channel is given."""
+        return f"{self.url}/v1"
+
+    def requests(self) -> list[dict[str, Any]]:
+        """What arrived since the last `forget`."""
+        found = requests.get(f"{self.url}/_mock/requests", timeout=5).json()
+        return found["requests"] if isinstance(found, dict) else found
+
+    def forget(self) -> None:
+        """Empty the record and the defaults."""
+        requests.delete(f"{self.url}/_mock/requests", timeout=5)
+        self.behave()
+
+    def behave(self, **knobs: str) -> None:
+        """Set how it behaves from now on; without knobs, well."""
+        requests.put(f"{self.url}/_mock/defaults", json={k.replace("_", "-"): v for k, v in knobs.items()}, timeout=5)
+
+
+def start_mock() -> tuple[subprocess.Popen[bytes], MockUpstream]:
+    """Start the mock upstream on a free port and wait until it answers."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "mock_upstream", "--port", str(port)],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "newapi.settings.testing"},
+    )
+    url = f"http://127.0.0.1:{port}"
+    end = time.monotonic() + 20
+    while True:
+        try:
+            requests.get(f"{url}/_mock/stats", timeout=1)
+            return process, MockUpstream(url)
+        except requests.ConnectionError:
+            if process.poll() is not None or time.monotonic() > end:
+                process.kill()
+                raise
+            time.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def _mock() -> Iterator[MockUpstream]:
+    process, mock = start_mock()
+    yield mock
+    process.terminate()
+    process.wait(timeout=10)
+
+
+@pytest.fixture
+def mock(_mock: MockUpstream) -> MockUpstream:
+    """A well-behaved upstream without memories."""
+    _mock.forget()
+    return _mock
+
+
+@pytest.fixture
+def mock_channel(transactional_db: None, mock: MockUpstream) -> Channel:
+    """A channel that leads to the mock."""
+    return cast.channel(base_url=mock.base_url)
+
+
+@dataclass
+class Gateway:
+    """The served gateway, as a client sees it."""
+
+    url: str
+    key: str
+    session: aiohttp.ClientSession
+
+    async def post(
+        self, body: Any = None, *, path: str = "/v1/chat/completions", key: str | None = None, **options: Any
+    ) -> aiohttp.ClientResponse:
+        """POST and read. A dict or list is sent as JSON, bytes as they are."""
+        headers = {"Authorization": f"Bearer {self.key if key is None else key}", **options.pop("headers", {})}
+        sent = {"data": body} if isinstance(body, bytes) else {"json": body}
+        async with self.session.post(f"{self.url}{path}", headers=headers, **sent, **options) as response:
+            await response.read()
+            return response
+
+    async def chat(self, content: str = "Hello", **fields: Any) -> aiohttp.ClientResponse:
+        """One chat call."""
+        return await self.post({"model": "mock-gpt", "messages": [{"role": "user", "content": content}], **fields})
+
+    async def get(self, path: str, *, key: str | None = None) -> aiohttp.ClientResponse:
+        """GET and read."""
+        headers = {"Authorization": f"Bearer {self.key if key is None else key}"}
+        async with self.session.get(f"{self.url}{path}", headers=headers) as response:
+            await response.read()
+            return response
+
+
+@pytest.fixture
+async def gateway(
+    transactional_db: None, acme: Organisation, ben: User, chat_model: Model, raw_key: str
+) -> AsyncIterator[Gateway]:
+    """The product's ASGI application behind a real uvicorn in this event loop, with Ben's key."""
+    from newapi.asgi import application
+
+    port = free_port()
+    server = uvicorn.Server(
+        uvicorn.Config(application, port=port, log_level="warning", access_log=False, proxy_headers=False)
+    )
+    task = asyncio.ensure_future(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    async with aiohttp.ClientSession() as session:
+        yield Gateway(f"http://127.0.0.1:{port}", raw_key, session)
+    server.should_exit = True
+    await task
+    assert engine.running() is None
