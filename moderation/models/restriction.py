@@ -28,7 +28,9 @@ class Restriction(models.Model):
     target = models.CharField(max_length=150, blank=True)
     category = models.ForeignKey(PolicyCategory, on_delete=models.PROTECT, null=True, blank=True)
     case = models.ForeignKey(Case, on_delete=models.PROTECT, null=True, blank=True, related_name="restrictions")
-    reason = models.CharField(max_length=500, help_text="For the record; callers see the policy code and the case only.")
+    reason = models.CharField(
+        max_length=500, help_text="For the record; callers see the policy code and the case only."
+    )
     starts_at = models.DateTimeField(default=clock.now)
     ends_at = models.DateTimeField(null=True, blank=True, help_text="Empty: until lifted.")
     lifted_at = models.DateTimeField(null=True, editable=False)
