@@ -51,7 +51,8 @@ class MockUpstream:
 
     def behave(self, **knobs: str) -> None:
         """Set how it behaves from now on; without knobs, well."""
-        requests.put(f"{self.url}/_mock/defaults", json={k.replace("_", "-"): v for k, v in knobs.items()}, timeout=5)
+        wanted = {name.replace("_", "-"): value for name, value in knobs.items()}
+        requests.put(f"{self.url}/_mock/defaults", json=wanted, timeout=5).raise_for_status()
 
 
 def start_mock() -> tuple[subprocess.Popen[bytes], MockUpstream]:

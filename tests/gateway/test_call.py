@@ -105,7 +105,7 @@ async def test_of_two_hundred_parallel_calls_on_funds_for_ten_ten_pass_and_the_w
     # Two nano a byte of input would be 2000 per token; one nano is kept for rounding. See billing.pricing.
     hold_nano = len(body) * 2000 + 1 + 100 * 8000
     await in_database(lambda: leave_funds(acme, 10 * hold_nano))
-    mock.behave(mock_latency_ms="1500")
+    mock.behave(latency_ms="1500")
     answers = await asyncio.gather(*(gateway.post(body) for _ in range(200)))
     assert sorted(answer.status for answer in answers) == [200] * 10 + [402] * 190
     refused = next(answer for answer in answers if answer.status == 402)
@@ -294,7 +294,7 @@ async def test_a_budget_stops_spending_and_counts_what_was_spent_before_it_was_s
 
 async def test_calls_in_flight_are_limited_and_given_back(gateway: Gateway, mock: MockUpstream) -> None:
     await in_database(lambda: limit_key(in_flight_max=3))
-    mock.behave(mock_latency_ms="700")
+    mock.behave(latency_ms="700")
     answers = await asyncio.gather(*(gateway.chat(max_tokens=5) for _ in range(8)))
     assert sorted(answer.status for answer in answers) == [200] * 3 + [429] * 5
     assert (await gateway.chat(max_tokens=5)).status == 200
@@ -316,7 +316,7 @@ async def test_no_content_reaches_the_database_or_redis(gateway: Gateway, redis:
     canary = "canary-7f3a"
     await gateway.chat(canary)
     await gateway.post({"model": "mock-gpt", "messages": [{"role": "user", "content": canary}], "max_tokens": -1})
-    mock.behave(mock_status="500")
+    mock.behave(status="500")
     await gateway.chat(canary)
     for key in redis.scan_iter():
         kind = redis.type(key)

@@ -56,11 +56,11 @@ async def test_a_failing_upstream_is_tried_with_its_second_key_a_quota_is_not(
     await in_database(
         lambda: upstream_keys.add(channel=mock_channel, secret="sk-second-key-0000", actor=None, reason="Test")
     )
-    mock.behave(mock_status="503")
+    mock.behave(status="503")
     assert (await gateway.chat()).status == 502
     assert len(mock.requests()) == 2
     mock.forget()
-    mock.behave(mock_status="429", mock_retry_after="7")
+    mock.behave(status="429", retry_after="7")
     refused = await gateway.chat()
     assert refused.status == 503
     assert refused.headers["Retry-After"] == "7"
@@ -70,7 +70,7 @@ async def test_a_failing_upstream_is_tried_with_its_second_key_a_quota_is_not(
 async def test_a_call_that_no_upstream_served_costs_nothing_and_is_recorded(
     gateway: Gateway, mock: MockUpstream
 ) -> None:
-    mock.behave(mock_status="500")
+    mock.behave(status="500")
     response = await gateway.chat()
     assert response.status == 502
     assert error_of(response)["type"] == "upstream_error"
@@ -79,7 +79,7 @@ async def test_a_call_that_no_upstream_served_costs_nothing_and_is_recorded(
 
 
 async def test_a_refusal_of_the_call_itself_is_passed_on_with_its_status(gateway: Gateway, mock: MockUpstream) -> None:
-    mock.behave(mock_status="400")
+    mock.behave(status="400")
     response = await gateway.chat()
     assert response.status == 400
     assert orjson.loads(response._body)["error"]
@@ -100,7 +100,7 @@ async def test_a_refused_upstream_key_is_our_fault_and_not_the_callers(
 
 
 async def test_an_answer_that_is_no_json_goes_elsewhere(gateway: Gateway, mock: MockUpstream) -> None:
-    mock.behave(mock_garbage="1")
+    mock.behave(garbage="1")
     response = await gateway.chat()
     assert response.status == 502
     assert (await only_row()).cost_nano == 0
@@ -111,7 +111,7 @@ async def test_a_slow_first_byte_is_given_up_in_time(
 ) -> None:
     mock_channel.first_byte_timeout_ms = 200
     await in_database(mock_channel.save)
-    mock.behave(mock_latency_ms="5000")
+    mock.behave(latency_ms="5000")
     response = await gateway.chat()
     assert response.status == 504
     assert error_of(response)["code"] == "upstream_timeout"
@@ -120,7 +120,7 @@ async def test_a_slow_first_byte_is_given_up_in_time(
 async def test_a_connection_dropped_before_the_first_byte_of_a_stream_goes_elsewhere(
     gateway: Gateway, mock: MockUpstream, chat_model: Model, root: User
 ) -> None:
-    mock.behave(mock_drop_after="0")
+    mock.behave(drop_after="0")
     response = await gateway.chat(stream=True)
     assert response.status == 502
     assert error_of(response)["code"] == "upstream_error"

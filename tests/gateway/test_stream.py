@@ -36,11 +36,11 @@ def text_of(events: list[Any]) -> str:
 
 CUTS = {
     "plainly": {},
-    "byte by byte": {"mock_split_bytes": "1"},
-    "in odd pieces": {"mock_split_bytes": "7"},
-    "with CRLF": {"mock_crlf": "1"},
-    "with CRLF byte by byte": {"mock_crlf": "1", "mock_split_bytes": "1"},
-    "compressed": {"mock_gzip": "1"},
+    "byte by byte": {"split_bytes": "1"},
+    "in odd pieces": {"split_bytes": "7"},
+    "with CRLF": {"crlf": "1"},
+    "with CRLF byte by byte": {"crlf": "1", "split_bytes": "1"},
+    "compressed": {"gzip": "1"},
 }
 
 
@@ -48,7 +48,7 @@ CUTS = {
 async def test_what_comes_back_is_what_the_upstream_sent_however_it_cuts_it(
     gateway: Gateway, mock: MockUpstream, name: str
 ) -> None:
-    mock.behave(mock_chunks="6", mock_reply_tokens="12", **CUTS[name])
+    mock.behave(chunks="6", reply_tokens="12", **CUTS[name])
     response, body = await stream(gateway, stream_options={"include_usage": True})
     assert response.status == 200
     assert response.headers["Content-Type"].startswith("text/event-stream")
@@ -83,7 +83,7 @@ async def test_the_last_event_tells_the_cost(gateway: Gateway) -> None:
 
 
 async def test_events_come_as_they_are_made(gateway: Gateway, mock: MockUpstream) -> None:
-    mock.behave(mock_chunks="4", mock_chunk_delay_ms="300")
+    mock.behave(chunks="4", chunk_delay_ms="300")
     started, arrivals = time.monotonic(), []
     async with gateway.session.post(
         f"{gateway.url}/v1/chat/completions",
@@ -97,7 +97,7 @@ async def test_events_come_as_they_are_made(gateway: Gateway, mock: MockUpstream
 
 
 async def test_without_usage_the_call_is_estimated_and_flagged(gateway: Gateway, mock: MockUpstream) -> None:
-    mock.behave(mock_no_usage="1", mock_reply_tokens="40")
+    mock.behave(no_usage="1", reply_tokens="40")
     _, body = await stream(gateway)
     written = len(text_of(events_of(body)).encode())
     [row] = await posted()
@@ -108,7 +108,7 @@ async def test_without_usage_the_call_is_estimated_and_flagged(gateway: Gateway,
 
 @pytest.mark.parametrize("usage", ['{"prompt_tokens": -5}', '"many"', '{"prompt_tokens": 1e99}', "[]"])
 async def test_usage_that_cannot_be_believed_is_estimated(gateway: Gateway, mock: MockUpstream, usage: str) -> None:
-    mock.behave(mock_usage=usage)
+    mock.behave(usage=usage)
     response = await gateway.chat()
     assert response.status == 200
     [row] = await posted()
@@ -117,7 +117,7 @@ async def test_usage_that_cannot_be_believed_is_estimated(gateway: Gateway, mock
 
 
 async def test_buckets_are_disjoint_and_sum_to_the_providers_total(gateway: Gateway, mock: MockUpstream) -> None:
-    mock.behave(mock_cached_tokens="3", mock_reasoning_tokens="5", mock_reply_tokens="9")
+    mock.behave(cached_tokens="3", reasoning_tokens="5", reply_tokens="9")
     used = orjson.loads((await gateway.chat("a longer question, so that something can be cached"))._body)["usage"]
     [row] = await posted()
     assert row.cached_input_tokens == 3
@@ -129,8 +129,8 @@ async def test_buckets_are_disjoint_and_sum_to_the_providers_total(gateway: Gate
 async def test_a_caller_that_leaves_stops_the_upstream_and_pays_for_what_was_written(
     gateway: Gateway, mock: MockUpstream
 ) -> None:
-    mock.behave(mock_chunks="200", mock_chunk_delay_ms="50", mock_reply_tokens="200")
-    await leave_after_first_event(gateway)
+    mock.behave(chunks="200", chunk_delay_ms="50", reply_tokens="200")
+    await leave_in_the_middle(gateway)
     row = await row_soon()
     assert (row.outcome, row.usage_source) == ("left", "estimate")
     assert 0 < row.output_tokens < 150
@@ -142,20 +142,22 @@ async def test_a_channel_that_drains_learns_the_exact_usage_of_a_caller_that_lef
 ) -> None:
     mock_channel.drains_after_leave = True
     await in_database(mock_channel.save)
-    mock.behave(mock_chunks="10", mock_chunk_delay_ms="50", mock_reply_tokens="30")
-    await leave_after_first_event(gateway)
+    mock.behave(chunks="10", chunk_delay_ms="50", reply_tokens="30")
+    await leave_in_the_middle(gateway)
     row = await row_soon()
     assert (row.outcome, row.usage_source, row.output_tokens) == ("left", "provider", 30)
 
 
-async def leave_after_first_event(gateway: Gateway) -> None:
+async def leave_in_the_middle(gateway: Gateway) -> None:
     """Open a stream and hang up in the middle."""
     async with gateway.session.post(
         f"{gateway.url}/v1/chat/completions",
         json={"model": "mock-gpt", "messages": [{"role": "user", "content": "x"}], "stream": True},
         headers={"Authorization": f"Bearer {gateway.key}"},
     ) as response:
-        await response.content.readany()
+        seen = b""
+        while seen.count(b"data:") < 4:
+            seen += await response.content.readany()
         response.close()
 
 
@@ -173,7 +175,7 @@ async def row_soon() -> UsageEvent:
 async def test_an_upstream_that_breaks_off_ends_in_an_error_event_and_bills_what_came(
     gateway: Gateway, mock: MockUpstream
 ) -> None:
-    mock.behave(mock_chunks="10", mock_drop_after="4", mock_reply_tokens="20")
+    mock.behave(chunks="10", drop_after="4", reply_tokens="20")
     response, body = await stream(gateway)
     assert response.status == 200
     events = events_of(body)
@@ -190,7 +192,7 @@ async def test_an_upstream_that_falls_silent_is_given_up_after_its_idle_limit(
 ) -> None:
     mock_channel.idle_timeout_ms = 300
     await in_database(mock_channel.save)
-    mock.behave(mock_chunks="3", mock_chunk_delay_ms="3000")
+    mock.behave(chunks="3", chunk_delay_ms="3000")
     started = time.monotonic()
     _, body = await stream(gateway)
     assert time.monotonic() - started < 2
