@@ -81,7 +81,7 @@ class Spender(StrEnum):
 
 def spent_nano(*, organisation_id: int, spender: Spender, spender_id: int, since_ms: int) -> int:
     """What was posted for a spender in an organisation since the start of a budget window."""
-    rows = Rollup15m.objects.filter(
-        organisation_id=organisation_id, bucket__gte=clock.from_ms(since_ms), **{spender.value: spender_id}
-    )
+    since = clock.from_ms(since_ms)
+    rows = Rollup15m.objects.filter(organisation_id=organisation_id, bucket__gte=since)
+    rows = rows.filter(**{spender.value: spender_id})
     return rows.aggregate(total=Sum("cost_nano"))["total"] or 0

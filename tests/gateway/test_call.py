@@ -292,6 +292,30 @@ async def test_a_budget_stops_spending_and_counts_what_was_spent_before_it_was_s
     assert (await gateway.chat(max_tokens=10)).status == 200
 
 
+@pytest.mark.parametrize("holder", ["organisation", "project", "member", "key"])
+@pytest.mark.parametrize("window", ["day", "week", "month", "total"])
+async def test_a_budget_of_any_holder_in_any_window_refuses_when_it_is_spent(
+    gateway: Gateway, acme: Organisation, holder: str, window: str
+) -> None:
+    await gateway.chat(max_tokens=10)
+    await posted()
+
+    def limit() -> None:
+        found: Any = {
+            "organisation": acme,
+            "project": acme.projects.get(),
+            "member": acme.memberships.get(user__email="ben@example.com"),
+            "key": acme.api_keys.get(),
+        }[holder]
+        found.budget_nano, found.budget_window = 1, window
+        found.save()
+
+    await in_database(limit)
+    response = await gateway.chat(max_tokens=10)
+    assert response.status == 402
+    assert error_of(response)["scope"] == holder
+
+
 async def test_calls_in_flight_are_limited_and_given_back(gateway: Gateway, mock: MockUpstream) -> None:
     await in_database(lambda: limit_key(in_flight_max=3))
     mock.behave(latency_ms="700")
