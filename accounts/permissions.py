@@ -1,0 +1,54 @@
+"""What each role may do in its organisation: one table, asked by every page and interface.
+
+Being no member at all is not in here: then the organisation does not exist for that person (404, ACC-38).
+"""
+
+from enum import StrEnum
+
+from django.db.models import QuerySet
+
+from accounts.models import APIKey, Membership, Role
+
+
+class Right(StrEnum):
+    """Something that a member may be allowed to do."""
+
+    SEE_USAGE = "see_usage"  # spend, tokens and calls of the whole organisation
+    SEE_BALANCE = "see_balance"  # what can still be spent
+    SEE_MOVEMENTS = "see_movements"  # top-ups, grants and adjustments
+    SEE_ALL_KEYS = "see_all_keys"  # keys of other members; one's own are always seen
+    CREATE_KEYS = "create_keys"
+    CHANGE_OWN_KEYS = "change_own_keys"
+    CHANGE_ALL_KEYS = "change_all_keys"
+
+
+_LOOK = {Right.SEE_USAGE, Right.SEE_BALANCE}
+_BUILD = {Right.CREATE_KEYS, Right.CHANGE_OWN_KEYS}
+
+RIGHTS: dict[str, frozenset[Right]] = {
+    Role.OWNER: frozenset(Right),
+    Role.ADMIN: frozenset(Right),
+    Role.BILLING: frozenset({*_LOOK, Right.SEE_MOVEMENTS, Right.SEE_ALL_KEYS}),
+    Role.MEMBER: frozenset({*_LOOK, *_BUILD}),
+    Role.VIEWER: frozenset(_LOOK),
+}
+
+
+def may(membership: Membership, right: Right) -> bool:
+    """Whether a membership's role carries a right. A role that the table does not name may do nothing."""
+    return membership.is_active and right in RIGHTS.get(membership.role, frozenset())
+
+
+def keys_visible_to(membership: Membership) -> QuerySet[APIKey]:
+    """The organisation's keys that a member may see: all of them, or the member's own."""
+    keys = APIKey.objects.filter(organisation_id=membership.organisation_id)
+    return keys if may(membership, Right.SEE_ALL_KEYS) else keys.filter(user_id=membership.user_id)
+
+
+def may_change_key(membership: Membership, api_key: APIKey) -> bool:
+    """Whether a member may edit or revoke a key of the same organisation."""
+    if api_key.organisation_id != membership.organisation_id:
+        return False
+    if may(membership, Right.CHANGE_ALL_KEYS):
+        return True
+    return api_key.user_id == membership.user_id and may(membership, Right.CHANGE_OWN_KEYS)
