@@ -76,6 +76,8 @@ DATABASES = {
 }
 
 EMBEDDED_REDIS_SOCKET = _socket_path()
+# everysec: a power cut may lose the last second of holds and usage; always: nothing, at the price of a disk sync each.
+EMBEDDED_REDIS_FSYNC = env.text("EMBEDDED_REDIS_FSYNC", example="always", default="everysec")
 REDIS_URL = f"unix://{EMBEDDED_REDIS_SOCKET}?db=0"
 CELERY_BROKER_URL = f"redis+socket://{EMBEDDED_REDIS_SOCKET}"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}

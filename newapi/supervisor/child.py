@@ -141,14 +141,21 @@ class Child:
             lines.append(self._pending)
             self._pending = b""
         for line in lines:
-            self._say(line.decode(errors="replace").rstrip("\r"), name=self.program.name)
+            self._hear(line)
         return True
+
+    def _hear(self, line: bytes) -> None:
+        text = line.decode(errors="replace").rstrip("\r")
+        if self.program.listen is not None:
+            self.program.listen(text)
+        else:
+            self._say(text, name=self.program.name)
 
     def _close(self, process: subprocess.Popen[bytes]) -> None:
         while self._read(process):
             pass
         if self._pending:
-            self._say(self._pending.decode(errors="replace"), name=self.program.name)
+            self._hear(self._pending)
             self._pending = b""
         assert process.stdout is not None
         self._loop.remove_reader(process.stdout.fileno())

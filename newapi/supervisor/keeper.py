@@ -46,11 +46,13 @@ class Supervisor:
 
     def say(self, line: str, *, name: str = "serve") -> None:
         """Print one line under a part's name. A terminal that has gone away is no reason to stop."""
-        try:
-            self._out.write(f"{name:<8} | {line}\n")
+        self.show(f"{name:<8} | {line}")
+
+    def show(self, text: str) -> None:
+        """Print text as it is."""
+        with contextlib.suppress(OSError, ValueError):
+            self._out.write(f"{text}\n")
             self._out.flush()
-        except (BrokenPipeError, OSError, ValueError):
-            return
 
     def start(self, program: Program) -> None:
         """Start a program and keep it from now on. Raises OSError when it cannot be executed."""

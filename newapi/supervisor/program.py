@@ -1,7 +1,7 @@
 """What the supervisor is told about a process."""
 
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -19,6 +19,7 @@ class Program:
 
     `stop_order`: lower numbers are stopped first, equal ones together. After `stop_timeout_s` the
     whole group is killed. `orphan_signal` is what the kernel sends it when the supervisor dies.
+    `listen` gets its lines of output instead of the terminal.
     """
 
     name: str
@@ -30,3 +31,4 @@ class Program:
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout_s: float = 10.0
     orphan_signal: signal.Signals = signal.SIGKILL
+    listen: Callable[[str], None] | None = None

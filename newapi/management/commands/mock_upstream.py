@@ -1,6 +1,7 @@
 """`manage.py mock_upstream --port P`: a local provider that speaks OpenAI, Anthropic and Gemini."""
 
 import os
+import signal
 import socket
 from argparse import ArgumentParser
 from typing import Any
@@ -50,6 +51,8 @@ class Command(BaseCommand):
             timeout_keep_alive=75,
             timeout_graceful_shutdown=3,
         )
+        # uvicorn raises the signal again once it has stopped; being told to end is no failure.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             uvicorn.Server(config).run(sockets=[listener])
         except KeyboardInterrupt:
