@@ -7,3 +7,7 @@ class ModerationConfig(AppConfig):
     """The moderation app."""
 
     name = "moderation"
+
+    def ready(self) -> None:
+        """Register the checks."""
+        import moderation.checks  # noqa: F401, PLC0415 - models must be loaded first

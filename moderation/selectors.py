@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
-from moderation.models import Restriction
+from accounts.models import User
+from moderation import permissions
+from moderation.models import Case, PolicyCategory, Restriction
 from newapi.kernel import clock
 
 
@@ -47,3 +49,24 @@ def restrictions_of(*, organisation_id: int) -> tuple[Standing, ...]:
         )
         for row in rows
     )
+
+
+def cases_visible_to(user: User) -> QuerySet[Case]:
+    """The cases that a person may see. Sealed ones need a grant of their own, of a superuser too."""
+    return Case.objects.filter(visible_to(user))
+
+
+def visible_to(user: User, *, case: str = "") -> Q:
+    """The same as a condition; `case` leads from the rows asked for to the case, such as `case__`."""
+    sealed = Q(**{f"{case}category__is_sealed": True})
+    seen = Q(pk__in=[])
+    if permissions.may(user, permissions.VIEW):
+        seen |= ~sealed
+    if permissions.is_granted(user, permissions.VIEW_SEALED):
+        seen |= sealed
+    return seen
+
+
+def categories_in_force() -> QuerySet[PolicyCategory]:
+    """The categories that a new case or restriction may cite."""
+    return PolicyCategory.objects.filter(is_retired=False, pack__in=PolicyCategory.PACKS_IN_FORCE)

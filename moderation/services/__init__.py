@@ -1,0 +1,1 @@
+"""Every write of the moderation app. Keyword-only, atomic."""

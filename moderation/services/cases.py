@@ -1,0 +1,200 @@
+"""Opening cases and moving them. The only writers of a case; every act leaves an event and an audit row."""
+
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import Organisation, User
+from moderation import permissions
+from moderation.errors import IllegalMove, VersionConflict
+from moderation.models import Case, CaseEvent, PolicyCategory, SlaClock
+from moderation.models.policy import Level
+from moderation.services import acts, events, moves, sla
+from newapi.kernel import clock
+
+_Kind = CaseEvent.Kind
+
+
+@transaction.atomic
+def open_case(
+    *,
+    organisation: Organisation,
+    category: PolicyCategory,
+    summary: str,
+    source: str,
+    actor: User | None,
+    reason: str,
+    level: str | None = None,
+    received_at: datetime | None = None,
+) -> Case:
+    """Open a case and start its clocks, counted from `received_at` (aware; now by default).
+
+    `level` is the category's unless another is given. Raises ValidationError; NotPermitted when a person may
+    not open cases, or when an L1 or L2 category is opened lower without the permission to downgrade.
+    """
+    acts.require_reason(reason)
+    now = clock.now()
+    case = Case(
+        organisation=organisation,
+        category=category,
+        level=level or category.level,
+        source=source,
+        summary=summary,
+        received_at=received_at or now,
+    )
+    _check_new(case, now)
+    if actor is not None and not permissions.may(actor, permissions.OPEN):
+        raise acts.refused(case, actor, f"To open a case needs the permission {permissions.OPEN}.")
+    _check_lowering(case, actor, before=category.level, after=case.level)
+    _save_numbered(case, year=now.year)
+    # No acts.record: whoever types in a mail has not yet responded to it.
+    events.append(case=case, kind=_Kind.OPENED, actor=actor, after=case.state, reason=reason)
+    changes = {}
+    if case.level != category.level:
+        changes["level"] = [category.level, case.level]
+        events.append(case=case, kind=_Kind.LEVEL, actor=actor, before=category.level, after=case.level, reason=reason)
+    acts.audit_case(case=case, actor=actor, action="case.open", reason=reason, changes=changes)
+    sla.start(case=case)
+    return case
+
+
+@transaction.atomic
+def transition(*, case: Case, to: str, expected_version: int, actor: User | None, reason: str) -> Case:
+    """Move a case to another state, as the table in moderation.services.moves allows.
+
+    `expected_version` is the one that the person saw. Of two who decide at once, one gets VersionConflict.
+    Raises IllegalMove, NotPermitted, ValidationError.
+    """
+    acts.require_reason(reason)
+    seen = _seen(case, expected_version)
+    permission = moves.permission_for(case=seen, to=to)
+    if permission is None:
+        raise IllegalMove(f"A case that is {seen.get_state_display().lower()} cannot become “{to}”.")
+    acts.require(case=seen, actor=actor, anyone_with=(permission,), to="move this case")
+    closed_at = clock.now() if to in moves.FINAL else None
+    _write(case, seen, state=Case.State(to), closed_at=closed_at)
+    acts.record(case=case, kind=_Kind.STATE, actor=actor, before=seen.state, after=to, reason=reason)
+    if to in moves.RESOLVED:
+        sla.stop(case=case, kind=SlaClock.Kind.RESOLUTION)
+    changes = {"state": [seen.state, to]}
+    acts.audit_case(case=case, actor=actor, action="case.transition", reason=reason, changes=changes)
+    return case
+
+
+@transaction.atomic
+def assign(
+    *,
+    case: Case,
+    assignee: User | None,
+    actor: User | None,
+    reason: str,
+    expected_version: int | None = None,
+) -> Case:
+    """Give an open case to a reviewer, or to nobody. Anyone who may review takes it for themselves.
+
+    `expected_version` is the instance's when not given. Raises IllegalMove, NotPermitted, VersionConflict, and
+    ValidationError when the assignee could not work on it.
+    """
+    acts.require_reason(reason)
+    seen = _seen(case, expected_version)
+    if not seen.is_open:
+        raise IllegalMove("A case that is done is assigned to nobody anew.")
+    takes_it = assignee is not None and assignee == actor
+    needed = (permissions.ASSIGN, permissions.REVIEW) if takes_it else (permissions.ASSIGN,)
+    acts.require(case=seen, actor=actor, anyone_with=needed, to="assign this case")
+    if assignee is not None and not (
+        permissions.may_see(assignee, seen) and permissions.may(assignee, permissions.REVIEW)
+    ):
+        raise ValidationError({"assignee": f"{assignee} may not review this case."})
+    names = [str(person) if person else "" for person in (seen.assignee, assignee)]
+    _write(case, seen, assignee=assignee)
+    acts.record(case=case, kind=_Kind.ASSIGNED, actor=actor, before=names[0], after=names[1], reason=reason)
+    acts.audit_case(case=case, actor=actor, action="case.assign", reason=reason, changes={"assignee": names})
+    return case
+
+
+@transaction.atomic
+def set_level(*, case: Case, level: str, actor: User | None, reason: str, expected_version: int | None = None) -> Case:
+    """Change the severity of an undecided case; its running clocks count anew from the original receipt.
+
+    A moment that is past under the new level is an inherited breach. Lowering L1 or L2 needs a permission of
+    its own. Raises IllegalMove, NotPermitted, VersionConflict, ValidationError.
+    """
+    acts.require_reason(reason)
+    seen = _seen(case, expected_version)
+    if level not in Level.values or level == seen.level:
+        raise ValidationError({"level": "Choose another level, L1 to L4."})
+    if seen.state not in Case.UNDECIDED_STATES:
+        raise IllegalMove("The level of a decided case stands.")
+    acts.require(case=seen, actor=actor, anyone_with=(permissions.REVIEW,), to="set the level")
+    _check_lowering(seen, actor, before=seen.level, after=level)
+    _write(case, seen, level=level)
+    acts.record(case=case, kind=_Kind.LEVEL, actor=actor, before=seen.level, after=level, reason=reason)
+    sla.recompute(case=case)
+    changes = {"level": [seen.level, level]}
+    acts.audit_case(case=case, actor=actor, action="case.level", reason=reason, changes=changes)
+    return case
+
+
+@transaction.atomic
+def add_note(*, case: Case, text: str, actor: User) -> CaseEvent:
+    """Note something for colleagues; also on a case that is done. Raises NotPermitted, ValidationError."""
+    if not text.strip():
+        raise ValidationError({"text": "The note is empty."})
+    acts.require(case=case, actor=actor, anyone_with=(permissions.REVIEW, permissions.TRIAGE), to="add a note")
+    note = acts.record(case=case, kind=_Kind.NOTE, actor=actor, reason=text)
+    acts.audit_case(case=case, actor=actor, action="case.note", reason="The note is in the case.")
+    return note
+
+
+def _check_new(case: Case, now: datetime) -> None:
+    """Raises ValidationError for what no case may be opened with."""
+    if not case.category.is_in_force:
+        raise ValidationError({"category": f"{case.category.code} is retired or not in force here."})
+    if timezone.is_naive(case.received_at):
+        raise ValidationError({"received_at": "The moment of receipt needs a time zone."})
+    if case.received_at > now:
+        raise ValidationError({"received_at": "The moment of receipt lies in the future."})
+    case.full_clean(exclude=["reference"])
+
+
+def _check_lowering(case: Case, actor: User | None, *, before: str, after: str) -> None:
+    """L1 and L2 are lowered by permission only. Raises NotPermitted."""
+    if before not in (Level.L1, Level.L2) or not Level(before).is_worse_than(after):
+        return
+    if actor is None or not permissions.may(actor, permissions.DOWNGRADE):
+        raise acts.refused(case, actor, f"To lower {before} needs the permission {permissions.DOWNGRADE}.")
+
+
+def _save_numbered(case: Case, *, year: int) -> None:
+    """Save a new case under its reference: C-2026-000123.
+
+    The number is the primary key's, so that openings at once neither wait for each other nor collide.
+    """
+    case.reference = uuid4().hex[:20]
+    case.save()
+    case.reference = f"C-{year}-{case.pk:06d}"
+    case.save(update_fields=["reference"])
+
+
+def _seen(case: Case, expected_version: int | None) -> Case:
+    """The case as it is now, provided that it is as the person saw it. Raises VersionConflict."""
+    now = Case.objects.select_related("category", "assignee").get(pk=case.pk)
+    if now.version != (case.version if expected_version is None else expected_version):
+        raise VersionConflict("Someone has changed this case since you opened it. Look at it again.")
+    return now
+
+
+def _write(case: Case, seen: Case, **values: Any) -> None:
+    """Change a case if it is still as seen, and the instance with it. Raises VersionConflict."""
+    values["version"] = seen.version + 1
+    unchanged = Case.objects.filter(pk=seen.pk, state=seen.state, version=seen.version)
+    if unchanged.update(**values) != 1:
+        raise VersionConflict("Someone was a moment faster. Look at the case again.")
+    for name in ("state", "level", "assignee", "closed_at"):
+        setattr(case, name, values.get(name, getattr(seen, name)))
+    case.version = values["version"]

@@ -1,0 +1,147 @@
+"""Imposing and lifting restrictions. The gateway obeys at the very next call; what has an end ends by the clock."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.models import APIKey, Membership, Organisation, Project, User
+from accounts.services import audit, epochs
+from channels.models import Model
+from moderation.models import Case, CaseEvent, PolicyCategory, Restriction
+from moderation.services import acts
+from newapi.kernel import clock
+
+# What the gateway calls the kinds of call it serves.
+FEATURES = ("chat", "embeddings")
+
+_Scope = Restriction.Scope
+
+
+@transaction.atomic
+def impose(
+    *,
+    organisation: Organisation,
+    scope: str,
+    target: str = "",
+    category: PolicyCategory | None = None,
+    case: Case | None = None,
+    reason: str,
+    ends_at: datetime | None = None,
+    starts_at: datetime | None = None,
+    actor: User | None,
+) -> Restriction:
+    """Refuse calls of an organisation, or of one project, member, key, model or feature of it.
+
+    target: the id of the project, member (user) or key; the name of the model or feature; empty for the
+    organisation. In force from `starts_at` (now when empty or past) until `ends_at` (until lifted when empty).
+    The category is the case's when not given. Raises ValidationError, and NotPermitted for a case that the
+    actor may not see.
+    """
+    acts.require_reason(reason)
+    now = clock.now()
+    starts_at = _checked_start(starts_at, ends_at, now)
+    _check_target(organisation, scope, target)
+    if case is not None:
+        _check_case(case, organisation, actor)
+        category = category or case.category
+    if category is not None and not category.is_in_force:
+        raise ValidationError({"category": f"{category.code} is retired or not in force here."})
+    restriction = Restriction(
+        organisation=organisation,
+        scope=scope,
+        target=target,
+        category=category,
+        case=case,
+        reason=reason,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        created_by=actor,
+        created_at=now,
+    )
+    restriction.full_clean()
+    restriction.save()
+    _tell(restriction, CaseEvent.Kind.RESTRICTED, "restriction.impose", actor, reason)
+    return restriction
+
+
+@transaction.atomic
+def lift(*, restriction: Restriction, actor: User | None, reason: str) -> bool:
+    """End a restriction before its time; others stay. False when it was lifted or had ended before.
+
+    Raises ValidationError without a reason, and NotPermitted for a case that the actor may not see.
+    """
+    acts.require_reason(reason)
+    if restriction.case is not None:
+        acts.require_sight(case=restriction.case, actor=actor)
+    now = clock.now()
+    running = Restriction.objects.filter(Q(ends_at=None) | Q(ends_at__gt=now), pk=restriction.pk, lifted_at=None)
+    if running.update(lifted_at=now, lifted_by=actor) != 1:
+        return False
+    restriction.lifted_at, restriction.lifted_by = now, actor
+    _tell(restriction, CaseEvent.Kind.LIFTED, "restriction.lift", actor, reason)
+    return True
+
+
+def _tell(restriction: Restriction, kind: CaseEvent.Kind, action: str, actor: User | None, reason: str) -> None:
+    """The event of the case, the audit row, and word to every worker."""
+    case = restriction.case
+    if case is not None:
+        acts.record(case=case, kind=kind, actor=actor, after=str(restriction), reason=reason)
+    is_sealed = case is not None and case.category.is_sealed
+    audit.record(
+        actor=actor,
+        action=action,
+        target=restriction,
+        reason=acts.SEALED_REASON if is_sealed else reason,
+        changes={"ends_at": [None, restriction.ends_at], "lifted_at": [None, restriction.lifted_at]},
+    )
+    epochs.bump(organisation_id=restriction.organisation_id)
+
+
+def _checked_start(starts_at: datetime | None, ends_at: datetime | None, now: datetime) -> datetime:
+    """When it really starts. Raises ValidationError when it would never be in force."""
+    for name, moment in (("starts_at", starts_at), ("ends_at", ends_at)):
+        if moment is not None and timezone.is_naive(moment):
+            raise ValidationError({name: "The moment needs a time zone."})
+    start = max(starts_at or now, now)
+    if ends_at is not None and ends_at <= start:
+        raise ValidationError({"ends_at": "The end must lie in the future, after the start."})
+    return start
+
+
+def _check_case(case: Case, organisation: Organisation, actor: User | None) -> None:
+    acts.require_sight(case=case, actor=actor)
+    if case.organisation_id != organisation.pk:
+        raise ValidationError({"case": "The case is about another organisation."})
+    if not Case.objects.filter(pk=case.pk, state__in=Case.OPEN_STATES).exists():
+        raise ValidationError({"case": "The case is done. Open a new one."})
+
+
+def _by_id(find: Callable[[Organisation, int], bool]) -> Callable[[Organisation, str], bool]:
+    """A search whose target is an id, written as the database writes it: 17, not 017."""
+    return lambda organisation, target: (
+        target.isascii() and target.isdecimal() and str(int(target)) == target and find(organisation, int(target))
+    )
+
+
+_EXISTS: Mapping[str, Callable[[Organisation, str], bool]] = {
+    _Scope.ORGANISATION: lambda organisation, target: target == "",
+    _Scope.PROJECT: _by_id(lambda own, pk: Project.objects.filter(organisation=own, pk=pk).exists()),
+    _Scope.MEMBER: _by_id(lambda own, pk: Membership.objects.filter(organisation=own, user_id=pk).exists()),
+    _Scope.API_KEY: _by_id(lambda own, pk: APIKey.objects.filter(organisation=own, pk=pk).exists()),
+    _Scope.MODEL: lambda organisation, target: Model.objects.filter(name=target).exists(),
+    _Scope.FEATURE: lambda organisation, target: target in FEATURES,
+}
+
+
+def _check_target(organisation: Organisation, scope: str, target: str) -> None:
+    """Raises ValidationError when there is no such thing to restrict in the organisation."""
+    exists = _EXISTS.get(scope)
+    if exists is None:
+        raise ValidationError({"scope": f"Choose one of {', '.join(_Scope.values)}."})
+    if not exists(organisation, target):
+        raise ValidationError({"target": f"{organisation} has no {_Scope(scope).label.lower()} “{target}”."})
