@@ -87,7 +87,7 @@ async def confirm(engine: Engine, caller: Caller) -> None:
         if stale is None:
             policy.check_key(caller.passport, now_ms=clock.now_ms(), client_address=caller.client_address)
             return
-        await _freshen(engine, caller, stale, caller.passport.meters)
+        await _freshen(engine, caller, stale, caller.passport.meters.meters)
     raise errors.Unavailable("The service is busy. Try again shortly.", retry_after_s=1)
 
 
@@ -109,7 +109,7 @@ async def admit(engine: Engine, caller: Caller, call: Call) -> Ticket:
             )
             if stale is None:
                 raise
-            await _freshen(engine, caller, stale, caller.passport.meters)
+            await _freshen(engine, caller, stale, caller.passport.meters.meters)
             continue
         record = _record(caller, call, permit)
         admission = _admission(engine, caller, call, permit, catalogue.version, record)
@@ -119,7 +119,7 @@ async def admit(engine: Engine, caller: Caller, call: Call) -> Ticket:
             return Ticket(caller, call, permit, hold, record, _bounded_output(call, answer))
         if isinstance(answer, Refused):
             raise refusal(answer, admission)
-        await _freshen(engine, caller, answer, caller.passport.meters)
+        await _freshen(engine, caller, answer, caller.passport.meters.meters)
     raise errors.Unavailable("The service is busy. Try again shortly.", retry_after_s=1)
 
 
@@ -203,7 +203,7 @@ def refusal(answer: Refused, admission: Admission) -> errors.CallError:
             "The organisation's balance does not cover this call. Top up, or lower max_tokens.",
             details={"available_nano": str(answer.available_nano), "needed_nano": str(answer.needed_nano)},
         )
-    meter = admission.meters[answer.meter]
+    meter = admission.meters.meters[answer.meter]
     left = max(0, meter.limit - answer.used)
     wait_s = max(1, -(-(answer.reset_ms - clock.now_ms()) // 1000)) if answer.reset_ms else 1
     whose = meter.scope.partition(":")[0].replace("org", "organisation")
@@ -228,11 +228,12 @@ _GROUPS = {"c": "requests", "t": "tokens"}
 def limit_headers(ticket: Ticket) -> dict[str, str]:
     """x-ratelimit-{limit,remaining,reset}-{requests,tokens} of the tightest meter of each kind."""
     tightest: dict[str, tuple[int, int, int]] = {}
-    meters = ticket.hold.admission.meters
-    for meter, (remaining, reset_ms) in zip(meters, ticket.hold.admitted.left, strict=False):
-        group = _GROUPS.get(meter.kind)
-        if group and (group not in tightest or remaining < tightest[group][1]):
-            tightest[group] = (meter.limit, remaining, reset_ms)
+    admitted = ticket.hold.admitted
+    for index, meter in enumerate(ticket.hold.admission.meters.meters if admitted.left else ()):
+        if group := _GROUPS.get(meter.kind):
+            remaining, reset_ms = admitted.left_of(index)
+            if group not in tightest or remaining < tightest[group][1]:
+                tightest[group] = (meter.limit, remaining, reset_ms)
     headers: dict[str, str] = {}
     now_ms = clock.now_ms()
     for group, (limit, remaining, reset_ms) in tightest.items():

@@ -111,12 +111,10 @@ class Engine:
 
     async def passport_of(self, raw_key: str) -> Passport:
         """The passport of a presented key. Raises InvalidKey or Unavailable."""
-        if not secrets.is_well_formed(raw_key):
-            raise errors.InvalidKey
         digest = secrets.digest(raw_key)
         passport = self.passports.cached(digest)
         if passport is None:
-            if self.passports.is_unknown(digest):
+            if not secrets.is_well_formed(raw_key) or self.passports.is_unknown(digest):
                 raise errors.InvalidKey
             passport = await self.reload_passport(raw_key)
         return passport
@@ -134,9 +132,7 @@ class Engine:
         """Load what ADMIT or CHECK found missing or old. Raises InvalidKey or Unavailable."""
         if stale.what == "catalogue":
             catalogue = await self.refresh_catalogue()
-            await self.till.publish_catalogue(
-                organisation_id=passport.organisation_id, version=catalogue.version
-            )
+            await self.till.publish_catalogue(organisation_id=passport.organisation_id, version=catalogue.version)
         elif stale.what == "passport":
             await self.reload_passport(raw_key)
         elif stale.what == "till":

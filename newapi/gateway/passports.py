@@ -13,7 +13,7 @@ from billing.selectors import Spender
 from moderation.selectors import Standing, restrictions_of
 from newapi.kernel import addresses, clock
 from newapi.kernel.meters import keys
-from newapi.kernel.meters.till import Meter
+from newapi.kernel.meters.till import Meter, MeterSet
 from newapi.kernel.meters.windows import Window
 
 CACHE_MAX = 50_000
@@ -44,7 +44,7 @@ class Passport:
     price_group: str
     models_allowed: frozenset[str] | None
     addresses_allowed: tuple[addresses.Network, ...]
-    meters: tuple[Meter, ...]
+    meters: MeterSet
     standings: tuple[Standing, ...]
 
 
@@ -101,7 +101,7 @@ def load(digest: bytes) -> Passport | None:
         price_group=key.organisation.price_group,
         models_allowed=frozenset(key.models_allowed) or None,
         addresses_allowed=addresses.networks(key.addresses_allowed),
-        meters=_meters(key, membership),
+        meters=MeterSet.of(_meters(key, membership)),
         standings=restrictions_of(organisation_id=key.organisation_id),
     )
 

@@ -21,6 +21,7 @@ from tests import cast
 from tests.gateway.conftest import Gateway, MockUpstream
 from tests.gateway.doors import error_of, in_database, posted
 
+
 @pytest.mark.req("GW-14", "BIL-11")
 async def test_a_call_is_answered_billed_and_recorded_once(gateway: Gateway, mock: MockUpstream) -> None:
     response = await gateway.chat("Hello there", max_tokens=50)
@@ -169,9 +170,7 @@ async def test_a_restriction_is_felt_by_the_next_call_and_ends_by_the_clock(
     assert (await gateway.chat()).status == 200
     ends_at = clock.now() + timedelta(hours=1)
     await in_database(
-        lambda: restrictions.impose(
-            organisation=acme, scope="organisation", reason="Test", ends_at=ends_at, actor=None
-        )
+        lambda: restrictions.impose(organisation=acme, scope="organisation", reason="Test", ends_at=ends_at, actor=None)
     )
     refused = await gateway.chat()
     assert refused.status == 403
@@ -241,10 +240,16 @@ WRONG = {
     "negative max_tokens": (b'{"model":"mock-gpt","messages":[{"role":"user","content":"x"}],"max_tokens":-5}', 400),
     "max_tokens as text": (b'{"model":"mock-gpt","messages":[{"role":"user","content":"x"}],"max_tokens":"9"}', 400),
     "stream as text": (b'{"model":"mock-gpt","messages":[{"role":"user","content":"x"}],"stream":"yes"}', 400),
-    "n beyond all bounds": (b'{"model":"mock-gpt","messages":[{"role":"user","content":"x"}],"n":18446744073709551615}', 400),
+    "n beyond all bounds": (
+        b'{"model":"mock-gpt","messages":[{"role":"user","content":"x"}],"n":18446744073709551615}',
+        400,
+    ),
     "unknown model": (b'{"model": "nobody", "messages": [{"role": "user", "content": "x"}]}', 404),
     "deep nesting": (b"[" * 100_000, 400),
-    "twenty megabytes": (b'{"model":"mock-gpt","messages":[{"role":"user","content":"' + b"x" * 20_000_000 + b'"}]}', 413),
+    "twenty megabytes": (
+        b'{"model":"mock-gpt","messages":[{"role":"user","content":"' + b"x" * 20_000_000 + b'"}]}',
+        413,
+    ),
 }
 
 

@@ -11,7 +11,7 @@ from django.conf import settings
 from newapi.kernel import clock, ids
 from newapi.kernel.meters import bank, keys
 from newapi.kernel.meters.pipe import Pipe
-from newapi.kernel.meters.till import Admission, Admitted, Meter, Refused, Stale, Till
+from newapi.kernel.meters.till import Admission, Admitted, Meter, MeterSet, Refused, Stale, Till
 from newapi.kernel.meters.windows import Window
 
 ORGANISATION = 7
@@ -35,7 +35,7 @@ def ask(**changes: Any) -> Admission:
         epoch=1,
         catalogue_version=1,
         request_id=str(ids.uuid7()),
-        meters=(),
+        meters=MeterSet.of(()),
         input_tokens=50,
         output_tokens=50,
         output_tokens_min_for_money=50,
@@ -56,9 +56,7 @@ def meter(kind: str, limit: int, window: Window = Window.MINUTE) -> Meter:
 
 async def settle(till: Till, asked: Admission, admitted: Admitted, cost_nano: int, **options: Any) -> None:
     """Settle for so much."""
-    await till.settle(
-        admission=asked, born=admitted.born, cost_nano=cost_nano, tokens=60, event=b'{"x":1}', **options
-    )
+    await till.settle(admission=asked, born=admitted.born, cost_nano=cost_nano, tokens=60, event=b'{"x":1}', **options)
 
 
 def state() -> bank.TillState:
@@ -81,13 +79,13 @@ async def test_a_hold_becomes_its_cost(till: Till) -> None:
 
 
 async def test_asking_twice_with_one_id_holds_once(till: Till) -> None:
-    asked = ask(meters=(meter("c", 10),))
+    asked = ask(meters=MeterSet.of((meter("c", 10),)))
     first, second = await till.admit(asked), await till.admit(asked)
     assert isinstance(first, Admitted)
     assert isinstance(second, Admitted)
     assert (first.hold_nano, first.output_tokens) == (second.hold_nano, second.output_tokens)
     assert state().available_nano == 999_900
-    assert bank.meter_used(asked.meters[0].key) == 1
+    assert bank.meter_used(asked.meters.keys[0]) == 1
 
 
 async def test_settling_again_after_a_lost_answer_changes_nothing(till: Till) -> None:
@@ -104,7 +102,7 @@ async def test_settling_again_after_a_lost_answer_changes_nothing(till: Till) ->
 async def test_a_refusal_charges_nothing_at_all(till: Till) -> None:
     meters = (meter("c", 10), meter("t", 1000), meter("f", 5), meter("n", 99, Window.TOTAL))
     await till.load_meter(meter=meters[3], used_nano=0)
-    refused = await till.admit(ask(meters=meters))
+    refused = await till.admit(ask(meters=MeterSet.of(meters)))
     assert refused == Refused(meter=3, used=0, reset_ms=0)
     assert state().available_nano == 1_000_000
     assert [bank.meter_used(one.key) for one in meters] == [0, 0, 0, 0]
@@ -126,12 +124,12 @@ async def test_the_output_is_lowered_to_what_the_balance_affords(till: Till) -> 
 
 async def test_charges_belong_to_the_window_of_their_admission(till: Till) -> None:
     tokens = meter("t", 1000)
-    asked = ask(meters=(tokens,))
+    asked = ask(meters=MeterSet.of((tokens,)))
     admitted = await till.admit(asked)
     assert isinstance(admitted, Admitted)
     with clock.shifted(61):
         assert bank.meter_used(tokens.key) == 0
-        await till.admit(ask(meters=(tokens,)))
+        await till.admit(ask(meters=MeterSet.of((tokens,))))
         assert bank.meter_used(tokens.key) == 100
         await settle(till, asked, admitted, 60)
         assert bank.meter_used(tokens.key) == 100
@@ -139,7 +137,7 @@ async def test_charges_belong_to_the_window_of_their_admission(till: Till) -> No
 
 async def test_what_was_reserved_and_not_used_is_given_back_in_the_same_window(till: Till) -> None:
     meters = (meter("t", 1000), meter("f", 5), meter("c", 10))
-    asked = ask(meters=meters)
+    asked = ask(meters=MeterSet.of(meters))
     admitted = await till.admit(asked)
     assert isinstance(admitted, Admitted)
     assert [bank.meter_used(one.key) for one in meters] == [100, 1, 1]

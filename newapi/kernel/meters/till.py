@@ -28,6 +28,21 @@ class Meter:
 
 
 @dataclass(frozen=True, slots=True)
+class MeterSet:
+    """All meters of a key, from the narrowest holder to the widest, with what every ADMIT sends of them."""
+
+    meters: tuple[Meter, ...]
+    keys: tuple[str, ...]
+    args: tuple[str | int, ...]
+
+    @classmethod
+    def of(cls, meters: Sequence[Meter]) -> "MeterSet":
+        """Prepare a set once, for all the calls of a key."""
+        args = tuple(arg for meter in meters for arg in (meter.kind, meter.limit, meter.window.value))
+        return cls(tuple(meters), tuple(meter.key for meter in meters), args)
+
+
+@dataclass(frozen=True, slots=True)
 class Admission:
     """What a call asks of the meters. Tokens are upper bounds, money is nano."""
 
@@ -35,7 +50,7 @@ class Admission:
     epoch: int
     catalogue_version: int
     request_id: str
-    meters: Sequence[Meter]
+    meters: MeterSet
     input_tokens: int
     output_tokens: int
     # How far the output may be lowered when money, or a token meter, is short.
@@ -51,12 +66,16 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The call may go. `left` has (remaining, end of window ms) for each meter, in order."""
+    """The call may go. `left` is the script's: remaining and end of window (ms) of each meter, in turn, as digits."""
 
     output_tokens: int
     hold_nano: int
     born: str
-    left: tuple[tuple[int, int], ...]
+    left: Sequence[bytes]
+
+    def left_of(self, index: int) -> tuple[int, int]:
+        """Remaining and end of window (ms) of one meter."""
+        return int(self.left[2 * index]), int(self.left[2 * index + 1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +114,7 @@ class Till:
             keys.due(shard),
             keys.catalogue(shard),
             keys.usage(shard),
+            *ask.meters.keys,
         ]
         args: list[Any] = [
             ask.epoch,
@@ -110,10 +130,9 @@ class Till:
             ask.output_token_nano,
             ask.record,
             ask.unposted_max,
+            *windows.calendar_ends(now_ms),
+            *ask.meters.args,
         ]
-        for meter in ask.meters:
-            names.append(meter.key)
-            args += (meter.kind, meter.limit, windows.bounds(meter.window, now_ms)[1])
         try:
             answer = await self.pipe.run(scripts.ADMIT, names, *args)
         except Down:
@@ -140,7 +159,7 @@ class Till:
             keys.marks(shard),
             keys.usage(shard),
         ]
-        names += [meter.key for meter in admission.meters]
+        names += admission.meters.keys
         mode = "again" if again else "settle"
         await self.pipe.run(
             scripts.SETTLE,
@@ -199,8 +218,7 @@ class Till:
 def _read_admission(answer: list[Any]) -> Admitted | Refused | Stale:
     verdict = answer[0]
     if verdict == b"OK":
-        left = tuple(zip(map(int, answer[4::2]), map(int, answer[5::2]), strict=True))
-        return Admitted(answer[1], int(answer[2]), answer[3].decode(), left)
+        return Admitted(answer[1], int(answer[2]), answer[3].decode(), answer[4:])
     if verdict == b"LIMIT":
         return Refused(meter=answer[1] - 1, used=int(answer[2]), reset_ms=int(answer[3]))
     if verdict == b"FUNDS":

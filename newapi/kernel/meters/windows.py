@@ -28,6 +28,17 @@ def bounds(window: Window, now_ms: int) -> tuple[int, int]:
     return _calendar(window, now_ms // MINUTE_MS)
 
 
+def calendar_ends(now_ms: int) -> tuple[int, int, int]:
+    """Ends in ms of the day, the week and the month in which `now_ms` lies."""
+    return _calendar_ends(now_ms // MINUTE_MS)
+
+
+@functools.lru_cache(maxsize=8)
+def _calendar_ends(minute: int) -> tuple[int, int, int]:
+    day, week, month = (_calendar(window, minute)[1] for window in (Window.DAY, Window.WEEK, Window.MONTH))
+    return day, week, month
+
+
 @functools.lru_cache(maxsize=64)
 def _calendar(window: Window, minute: int) -> tuple[int, int]:
     """Bounds of a calendar window; they fall on minutes, so one answer serves a minute's calls."""

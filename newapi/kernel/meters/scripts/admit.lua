@@ -4,9 +4,9 @@
 -- ARGV 1 epoch, 2 catalogue version, 3 request id, 4 now ms, 5 hold deadline ms,
 --      6 input tokens (upper bound), 7 output tokens wanted, 8 fewest output tokens if money is short,
 --      9 fewest output tokens if a token meter is short, 10 nano for input and per call,
---      11 nano per output token, 12 record of the hold (JSON), 13 most unposted events;
---      then per meter: kind, limit, end of a window that would begin now (ms; 0 = never)
--- kinds: c calls, t tokens, f in flight, n nano
+--      11 nano per output token, 12 record of the hold (JSON), 13 most unposted events,
+--      14 to 16 end of the current day, week and month (ms); then per meter: kind, limit, window
+-- kinds: c calls, t tokens, f in flight, n nano; windows: minute, day, week, month, total, now
 -- Answers: OK granted_tokens hold_nano born {remaining reset}…, COLD, STALE what, FUNDS available needed,
 --          LIMIT index used reset, METER_COLD index, FULL
 local till = redis.call('HMGET', KEYS[1], 'posted', 'pending', 'epoch', 'born')
@@ -42,14 +42,18 @@ if available < input_nano + granted * token_nano then
   end
 end
 
+local ends = {
+  minute = now + 60000, day = tonumber(ARGV[14]), week = tonumber(ARGV[15]), month = tonumber(ARGV[16]), total = 0, now = 0
+}
 local count = #KEYS - 5
 local used, reset = {}, {}
 for i = 1, count do
-  local kind, limit = ARGV[11 + 3 * i], tonumber(ARGV[12 + 3 * i])
+  local kind, limit = ARGV[14 + 3 * i], tonumber(ARGV[15 + 3 * i])
   local meter = redis.call('HMGET', KEYS[5 + i], 'u', 'r')
   if not meter[1] and kind == 'n' then return {'METER_COLD', i} end
-  local u, r = tonumber(meter[1] or '0'), tonumber(meter[2] or ARGV[13 + 3 * i])
-  if r > 0 and r <= now then u, r = 0, tonumber(ARGV[13 + 3 * i]) end
+  local window_end = ends[ARGV[16 + 3 * i]]
+  local u, r = tonumber(meter[1] or '0'), tonumber(meter[2] or window_end)
+  if r > 0 and r <= now then u, r = 0, window_end end
   used[i], reset[i] = u, r
   local free = limit - u
   if kind == 'c' or kind == 'f' then
@@ -69,14 +73,14 @@ local hold = input_nano + granted * token_nano
 local answer = {'OK', granted, whole(hold), till[4]}
 local charges = {}
 for i = 1, count do
-  local kind = ARGV[11 + 3 * i]
+  local kind = ARGV[14 + 3 * i]
   local cost = 1
   if kind == 't' then cost = input + granted elseif kind == 'n' then cost = hold end
   local u = used[i] + cost
   redis.call('HSET', KEYS[5 + i], 'u', whole(u), 'r', whole(reset[i]))
   -- Only to keep the memory clean, and generous: what decides is r, judged by the caller's clock.
   if reset[i] > 0 then redis.call('PEXPIRE', KEYS[5 + i], whole(math.max(reset[i] - now, 0) + 3600000)) end
-  answer[2 * i + 3] = whole(tonumber(ARGV[12 + 3 * i]) - u)
+  answer[2 * i + 3] = whole(tonumber(ARGV[15 + 3 * i]) - u)
   answer[2 * i + 4] = whole(reset[i])
   charges[i] = KEYS[5 + i] .. ' ' .. kind .. ' ' .. whole(cost) .. ' ' .. whole(reset[i])
 end
