@@ -1,5 +1,7 @@
 """Organisations, who belongs to them, and the projects to which they allocate cost."""
 
+from typing import Any
+
 from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
@@ -37,8 +39,18 @@ class Organisation(Limits):
             )
         ]
 
+    # Raised by guarded updates only; an object in memory may hold an older value.
+    COUNTERS = frozenset({"epoch", "epoch_published"})
+
     def __str__(self) -> str:
         return self.name
+
+    def save(self, **options: Any) -> None:
+        """Save all but the counters, so that a form opened long ago cannot set an epoch back."""
+        if not self._state.adding and options.get("update_fields") is None:
+            names = {field.name for field in self._meta.concrete_fields if not field.primary_key}
+            options["update_fields"] = names - self.COUNTERS
+        super().save(**options)
 
 
 class Role(models.TextChoices):
