@@ -44,7 +44,9 @@ def worker() -> Program:
     flags = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING")
     return Program(
         name="worker",
-        argv=(*_module("celery", "-A", "newapi", "worker", "--concurrency", "2", "--pool", "prefork"), *flags),
+        argv=(*_module("celery", "-q", "-A", "newapi", "worker", "--concurrency", "2", "--pool", "prefork"), *flags),
+        # Messages are JSON only, so root may read them; Celery cannot know and would say so at each start.
+        env={"PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges"},
         stop_order=WORKER_THEN,
         stop_timeout_s=30,
     )
@@ -54,7 +56,7 @@ def beat() -> Program:
     """Celery's clock. The schedule is rows of the database; no file is kept."""
     return Program(
         name="beat",
-        argv=_module("celery", "-A", "newapi", "beat", "--loglevel", "WARNING"),
+        argv=_module("celery", "-q", "-A", "newapi", "beat", "--loglevel", "WARNING"),
         stop_order=BEAT_NEXT,
     )
 
