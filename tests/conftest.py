@@ -13,6 +13,7 @@ from channels.models import Channel, Model
 from newapi import embedded_redis
 from newapi.kernel.meters import bank
 from tests import cast
+from tests.processes import MockUpstream, start_mock
 from tests.tools import flush
 
 flush.install()
@@ -98,3 +99,18 @@ def chat_model(mock_channel: Channel) -> Model:
 def raw_key(acme: Organisation, ben: User) -> str:
     """A key of Ben's."""
     return cast.api_key(acme, ben).raw
+
+
+@pytest.fixture(scope="session")
+def _mock() -> Iterator[MockUpstream]:
+    process, mock = start_mock()
+    yield mock
+    process.terminate()
+    process.wait(timeout=10)
+
+
+@pytest.fixture
+def mock(_mock: MockUpstream) -> MockUpstream:
+    """A well-behaved upstream without memories."""
+    _mock.forget()
+    return _mock

@@ -1,93 +1,19 @@
 """The gateway in this process, and a real upstream beside it."""
 
 import asyncio
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import pytest
-import requests
 import uvicorn
 
 from accounts.models import Organisation, User
 from channels.models import Channel, Model
 from newapi.gateway import engine
 from tests import cast
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@dataclass(frozen=True)
-class MockUpstream:
-    """The local provider, as its own process."""
-
-    url: str
-
-    @property
-    def base_url(self) -> str:
-        """What a channel is given."""
-        return f"{self.url}/v1"
-
-    def requests(self) -> list[dict[str, Any]]:
-        """What arrived since the last `forget`."""
-        found = requests.get(f"{self.url}/_mock/requests", timeout=5).json()
-        return found["requests"] if isinstance(found, dict) else found
-
-    def forget(self) -> None:
-        """Empty the record and the defaults."""
-        requests.delete(f"{self.url}/_mock/requests", timeout=5)
-        self.behave()
-
-    def behave(self, **knobs: str) -> None:
-        """Set how it behaves from now on; without knobs, well."""
-        wanted = {name.replace("_", "-"): value for name, value in knobs.items()}
-        requests.put(f"{self.url}/_mock/defaults", json=wanted, timeout=5).raise_for_status()
-
-
-def start_mock() -> tuple[subprocess.Popen[bytes], MockUpstream]:
-    """Start the mock upstream on a free port and wait until it answers."""
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "manage.py", "mock_upstream", "--port", str(port)],
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "newapi.settings.testing"},
-    )
-    url = f"http://127.0.0.1:{port}"
-    end = time.monotonic() + 20
-    while True:
-        try:
-            requests.get(f"{url}/_mock/stats", timeout=1)
-            return process, MockUpstream(url)
-        except requests.ConnectionError:
-            if process.poll() is not None or time.monotonic() > end:
-                process.kill()
-                raise
-            time.sleep(0.05)
-
-
-@pytest.fixture(scope="session")
-def _mock() -> Iterator[MockUpstream]:
-    process, mock = start_mock()
-    yield mock
-    process.terminate()
-    process.wait(timeout=10)
-
-
-@pytest.fixture
-def mock(_mock: MockUpstream) -> MockUpstream:
-    """A well-behaved upstream without memories."""
-    _mock.forget()
-    return _mock
+from tests.processes import MockUpstream, free_port, start_mock
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from newapi.gateway import engine
 from newapi.kernel import clock
 from newapi.kernel.meters import bank
 from tests import cast
-from tests.gateway.conftest import Gateway, MockUpstream
+from tests.gateway.conftest import Gateway
+from tests.processes import MockUpstream
 from tests.gateway.doors import error_of, in_database, posted
 
 

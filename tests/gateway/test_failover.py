@@ -8,7 +8,8 @@ from billing.models import UsageEvent
 from channels.models import Channel, Model, Route
 from channels.services import upstream_keys
 from tests import cast
-from tests.gateway.conftest import Gateway, MockUpstream, free_port
+from tests.gateway.conftest import Gateway
+from tests.processes import MockUpstream, free_port
 from tests.gateway.doors import error_of, in_database, posted
 
 

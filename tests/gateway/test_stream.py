@@ -11,7 +11,8 @@ from billing.models import UsageEvent
 from channels.models import Channel
 from newapi.gateway import sse
 from newapi.kernel.meters import bank
-from tests.gateway.conftest import Gateway, MockUpstream
+from tests.gateway.conftest import Gateway
+from tests.processes import MockUpstream
 from tests.gateway.doors import in_database, posted
 
 

@@ -1,0 +1,183 @@
+"""The whole product as its own processes: SQLite and embedded Redis, or PostgreSQL when the run names one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+
+from newapi import embedded_redis
+from tests.processes import ROOT, MockUpstream, free_port, start_mock, until
+
+HOLD_DEADLINE_S = 5
+
+
+@dataclass
+class Product:
+    """`manage.py serve`, and ways to look at and hurt it."""
+
+    port: int
+    env: dict[str, str]
+    process: subprocess.Popen[bytes]
+    log: Path
+    demo: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Where it is reached."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def manage(self, *command: str) -> str:
+        """Run a management command beside it and return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *command], cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def ask(self, code: str) -> Any:
+        """Evaluate an expression inside the product's Django, after `from … import *` of its models."""
+        program = (
+            "import json\nfrom accounts.models import *\nfrom billing.models import *\nfrom channels.models import *\n"
+            f"print(json.dumps({code}, default=str))"
+        )
+        return json.loads(self.manage("shell", "-v0", "-c", program).strip().splitlines()[-1])
+
+    def findings(self) -> list[Any]:
+        """What the verifier has to say about the money."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", "verify_money", "--json"],
+            cwd=ROOT,
+            env=self.env,
+            capture_output=True,
+            text=True,
+        )
+        return json.loads(done.stdout)
+
+    def call(self, **fields: Any) -> requests.Response:
+        """One chat call with the demonstration's key."""
+        body = {"model": "mock-gpt", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 50, **fields}
+        headers = {"Authorization": f"Bearer {self.demo['api_key']}"}
+        return requests.post(f"{self.url}/v1/chat/completions", json=body, headers=headers, timeout=30)
+
+    def pids(self, words: str) -> list[int]:
+        """Processes below `serve` whose command line has these words."""
+        found = []
+        for pid in descendants(self.process.pid):
+            try:
+                line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except FileNotFoundError:
+                continue
+            if words in line:
+                found.append(pid)
+        return found
+
+    def kill(self, words: str) -> None:
+        """kill -9 every process below `serve` whose command line has these words."""
+        pids = self.pids(words)
+        assert pids, f"nothing runs that says {words}"
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+
+    def ready(self) -> None:
+        """Wait until it says so."""
+        until(lambda: requests.get(f"{self.url}/readyz", timeout=2).status_code == 200, within_s=60, what="readyz")
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below one."""
+    found = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in children.read_text().split():
+            found += [int(child), *descendants(int(child))]
+    return found
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[MockUpstream]:
+    """A mock provider of this module's own."""
+    process, mock = start_mock()
+    yield mock
+    process.terminate()
+    process.wait(timeout=10)
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory, upstream: MockUpstream) -> Iterator[Product]:
+    """The product, running, with the demonstration's set-up on the module's upstream."""
+    folder = tmp_path_factory.mktemp("product")
+    env = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "TEST_DATABASE"))},
+        "VAR_DIR": str(folder / "var"),
+        "GATEWAY_HOLD_DEADLINE_S": str(HOLD_DEADLINE_S),
+        "DJANGO_SETTINGS_MODULE": "newapi.settings.embedded",
+    }
+    cleanup = []
+    if address := os.environ.get("TEST_DATABASE_URL"):
+        cleanup = distribute(address, env, folder)
+    port = free_port()
+    log = folder / "serve.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "serve", "--port", str(port), "--web-workers", "1"],
+            cwd=ROOT,
+            env=env,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    running = Product(port, env, process, log)
+    try:
+        running.ready()
+        running.demo = json.loads(running.manage("demo", "--json", "--upstream-url", upstream.base_url))
+        yield running
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(timeout=40)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            for step in cleanup:
+                step()
+
+
+def distribute(address: str, env: dict[str, str], folder: Path) -> list[Any]:
+    """Turn the environment into that of the distributed size: a database of its own, a Redis by address."""
+    name = f"product_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    socket_path = str(folder / "r.sock")
+    redis = embedded_redis.start(directory=folder, socket_path=socket_path)
+    embedded_redis.wait_ready(socket_path, timeout_s=10)
+    base, _, _ = address.rpartition("/")
+    env |= {
+        "DJANGO_SETTINGS_MODULE": "newapi.settings.distributed",
+        "DATABASE_URL": f"{base}/{name}",
+        "REDIS_URL": f"unix://{socket_path}?db=0",
+        "CELERY_BROKER_URL": f"redis+socket://{socket_path}",
+        "SECRET_KEY": "x" * 60,
+        "API_KEY_PEPPER": "p" * 40,
+        "FIELD_KEYS": "test:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+        "GATEWAY_UPSTREAM_PRIVATE_ADDRESSES": "true",
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "TEST_REDIS_PID": str(redis.pid),
+    }
+    for command in (["migrate", "-v0"], ["collectstatic", "--noinput", "-v0"]):
+        subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=env, check=True)
+
+    def drop() -> None:
+        redis.kill()
+        redis.wait()
+        with psycopg.connect(address, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    return [drop]

@@ -1,0 +1,81 @@
+"""What is decided holds for the very next call on every worker."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from tests.processes import ROOT, free_port, until
+from tests.product.conftest import Product
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def workers(product: Product) -> Iterator[list[str]]:
+    """Three web workers, each at an address of its own."""
+    started, urls = [], []
+    for _ in range(3):
+        port = free_port()
+        command = ["-m", "uvicorn", "newapi.asgi:application", "--port", str(port), "--log-level", "warning"]
+        started.append(subprocess.Popen([sys.executable, *command], cwd=ROOT, env={**os.environ, **product.env}))
+        urls.append(f"http://127.0.0.1:{port}")
+    for url in urls:
+        until(lambda url=url: requests.get(f"{url}/livez", timeout=1).ok, within_s=30, what="a worker")
+    yield urls
+    for process in started:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def statuses(product: Product, workers: list[str], key: str) -> list[int]:
+    """What each worker answers to one call."""
+    body = {"model": "mock-gpt", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 20}
+    headers = {"Authorization": f"Bearer {key}"}
+    return [
+        requests.post(f"{url}/v1/chat/completions", json=body, headers=headers, timeout=10).status_code
+        for url in workers
+    ]
+
+
+NEW_KEY = (
+    "api_keys.create(project=Project.objects.first(), user=User.objects.get(email='member@example.com'), "
+    "name='second', actor=None, reason='Test').raw "
+    "if (api_keys := __import__('accounts.services.api_keys', fromlist=['x'])) else None"
+)
+REVOKE = (
+    "api_keys.revoke(api_key=APIKey.objects.get(name='second'), actor=None, reason='Test') "
+    "if (api_keys := __import__('accounts.services.api_keys', fromlist=['x'])) else None"
+)
+IMPOSE = (
+    "restrictions.impose(organisation=Organisation.objects.get(), scope='organisation', reason='Test case', "
+    "actor=None).pk if (restrictions := __import__('moderation.services.restrictions', fromlist=['x'])) else None"
+)
+LIFT = (
+    "restrictions.lift(restriction=Restriction.objects.get(), actor=None, reason='Test over') "
+    "if (restrictions := __import__('moderation.services.restrictions', fromlist=['x'])) and "
+    "(Restriction := __import__('moderation.models', fromlist=['x']).Restriction) else None"
+)
+
+
+@pytest.mark.req("GW-26")
+def test_a_revoked_key_is_refused_by_every_worker_on_the_next_call(product: Product, workers: list[str]) -> None:
+    key = product.ask(NEW_KEY)
+    assert statuses(product, workers, key) == [200, 200, 200]
+    assert product.ask(REVOKE) is True
+    assert statuses(product, workers, key) == [401, 401, 401]
+
+
+@pytest.mark.req("GW-26", "GW-27")
+def test_a_restricted_organisation_is_refused_by_every_worker_on_the_next_call(
+    product: Product, workers: list[str]
+) -> None:
+    key = product.demo["api_key"]
+    assert statuses(product, workers, key) == [200, 200, 200]
+    assert product.ask(IMPOSE)
+    assert statuses(product, workers, key) == [403, 403, 403]
+    assert product.ask(LIFT) is True
+    assert statuses(product, workers, key) == [200, 200, 200]
