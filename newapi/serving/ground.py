@@ -14,7 +14,7 @@ from django.db import connection, connections
 from django.db.migrations.executor import MigrationExecutor
 
 LOCK_NAME = "serve.lock"
-STATIC_STAMP = "static.stamp"
+STATIC_STAMP = "collected.stamp"
 
 
 class Occupied(RuntimeError):
@@ -107,13 +107,12 @@ def static_stamp() -> str:
     return digest.hexdigest()
 
 
-def static_is_current(directory: Path, stamp: str) -> bool:
+def static_is_current(stamp: str) -> bool:
     """Say whether static files were collected from just these sources."""
-    noted = directory / STATIC_STAMP
-    collected = Path(settings.STATIC_ROOT) / "staticfiles.json"
-    return collected.exists() and noted.exists() and noted.read_text() == f"{settings.STATIC_ROOT}\n{stamp}"
+    noted = Path(settings.STATIC_ROOT) / STATIC_STAMP
+    return noted.exists() and noted.read_text() == stamp
 
 
-def note_static(directory: Path, stamp: str) -> None:
-    """Remember what was collected, once it has been."""
-    (directory / STATIC_STAMP).write_text(f"{settings.STATIC_ROOT}\n{stamp}")
+def note_static(stamp: str) -> None:
+    """Remember what was collected, once it has been. The next collection removes the note first."""
+    (Path(settings.STATIC_ROOT) / STATIC_STAMP).write_text(stamp)

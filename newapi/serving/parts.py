@@ -88,7 +88,9 @@ def command(*words: str, listen: Callable[[str], None] | None = None) -> Program
     """A management command that runs once."""
     manage = Path(__file__).resolve().parents[2] / "manage.py"
     argv = (sys.executable, str(manage), *words)
-    return Program(name=words[0], argv=argv, restart=Restart.NEVER, listen=listen, stop_timeout_s=30)
+    return Program(
+        name=words[0].removeprefix("collect"), argv=argv, restart=Restart.NEVER, listen=listen, stop_timeout_s=30
+    )
 
 
 def cores() -> int:

@@ -51,7 +51,7 @@ class Embedded(Distributed):
         """See Distributed."""
         self._migrations = ground.pending_migrations()
         self._stamp = ground.static_stamp()
-        self._static_is_current = ground.static_is_current(self._directory, self._stamp)
+        self._static_is_current = ground.static_is_current(self._stamp)
 
     def release(self) -> None:
         """See Distributed."""
@@ -86,15 +86,15 @@ class Embedded(Distributed):
     async def _migrate(self, supervisor: Supervisor) -> None:
         if self._migrations and not supervisor.stopping:
             supervisor.say(f"bringing the database up to date: {self._migrations} migrations; no backup is made")
-            await _must(supervisor, "migrate", "--no-input", "--verbosity", "0")
+            await _must(supervisor, "migrate", "--skip-checks", "--no-input", "--verbosity", "0")
 
     async def _collect_static(self, supervisor: Supervisor) -> None:
         if self._static_is_current or supervisor.stopping:
             return
         supervisor.say("collecting static files")
-        await _must(supervisor, "collectstatic", "--no-input", "--clear", "--verbosity", "0")
+        await _must(supervisor, "collectstatic", "--skip-checks", "--no-input", "--clear", "--verbosity", "0")
         if not supervisor.stopping:
-            ground.note_static(self._directory, self._stamp)
+            ground.note_static(self._stamp)
 
 
 def chosen() -> Distributed:
