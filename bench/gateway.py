@@ -89,9 +89,7 @@ def measure(targets: "list[Target]", folder: Path, options: argparse.Namespace) 
         wrk(target, folder, seconds=2, connections=options.connections)
     for _ in range(options.rounds):
         for target in targets:
-            found[target.name].append(
-                wrk(target, folder, seconds=options.seconds, connections=options.connections)
-            )
+            found[target.name].append(wrk(target, folder, seconds=options.seconds, connections=options.connections))
     alone = next(target for target in targets if target.name == "newapi")
     found["newapi, one connection"] = [wrk(alone, folder, seconds=options.seconds, connections=1)]
     return found
@@ -177,7 +175,8 @@ def nginx(folder: Path, name: str, conf: str, *, core: int, started: list[subpro
     )
     (home / "nginx.conf").write_text(
         f"worker_processes 1; daemon off; pid {home}/pid; error_log {home}/error.log;\n"
-        f"events {{ worker_connections 4096; }}\nhttp {{ access_log off; keepalive_requests 1000000000;\n{temporary}\n{conf} }}\n"
+        f"events {{ worker_connections 4096; }}\n"
+        f"http {{ access_log off; keepalive_requests 1000000000;\n{temporary}\n{conf} }}\n"
     )
     binary = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
     process = subprocess.Popen(

@@ -3,11 +3,12 @@
 import asyncio
 import gc
 import os
+from typing import Any
 
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "newapi.settings.embedded")
-django_application = get_asgi_application()
+django_application: Any = get_asgi_application()
 
 # After Django is set up: these import models.
 from newapi.gateway import engine, lane, urls  # noqa: E402

@@ -41,8 +41,8 @@ DEFAULT_MODELS = {
     Protocol.ANTHROPIC: ["mock-claude"],
     Protocol.GEMINI: ["mock-gemini"],
 }
-CHAT_RATES = {"input_nano": 2 * NANO, "cached_input_nano": NANO // 2, "output_nano": 8 * NANO}
-EMBEDDING_RATES = {"input_nano": NANO // 50}
+CHAT_RATES: dict[str, Any] = {"input_nano": 2 * NANO, "cached_input_nano": NANO // 2, "output_nano": 8 * NANO}
+EMBEDDING_RATES: dict[str, Any] = {"input_nano": NANO // 50}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from channels.models import Channel, Model, Provider, Route, UpstreamAccount
 from channels.services import upstream_keys
 from newapi.kernel.money import NANO
 
-PASSWORD = "correct horse battery"  # noqa: S105
-UPSTREAM_SECRET = "sk-upstream-canary-7777"  # noqa: S105
+PASSWORD = "correct horse battery"
+UPSTREAM_SECRET = "sk-upstream-canary-7777"
 
 
 def person(name: str, **fields: object) -> User:

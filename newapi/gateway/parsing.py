@@ -1,4 +1,7 @@
-"""From a request body to what governing and relaying it needs. Bad input is told apart here, before anything is charged."""
+"""From a request body to what governing and relaying it needs.
+
+Bad input is told apart here, before anything is charged.
+"""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,7 @@
-"""From an admitted call to an answer: try upstreams, read the usage, settle, and only then let the caller see the end."""
+"""From an admitted call to an answer: try upstreams, read the usage, settle.
+
+Only then does the caller see the end.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -150,7 +150,7 @@ class GuardedResolver(AbstractResolver):
         await self._resolver.close()
 
 
-class _sorted_faults:  # noqa: N801 - reads as a statement
+class _sorted_faults:
     """Turn aiohttp's exceptions into ours. A class, because a generator would cost the hot path more."""
 
     __slots__ = ()

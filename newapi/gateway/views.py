@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+import orjson
 from asgiref.sync import markcoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -9,8 +10,6 @@ from django.http.response import HttpResponseBase
 from redis.exceptions import RedisError
 from rest_framework.request import Request
 from rest_framework.views import APIView
-
-import orjson
 
 from newapi.gateway import admission, engine, metrics, parsing, policy
 from newapi.gateway.admission import Caller
@@ -26,8 +25,8 @@ from newapi.middleware import client_address
 class CallView(APIView):
     """DRF's view with an async dispatch of its own: no thread hop, no content negotiation, no I/O in its classes."""
 
-    authentication_classes: ClassVar = [KeyAuthentication]
-    permission_classes: ClassVar = [HasPassport]
+    authentication_classes = [KeyAuthentication]
+    permission_classes = [HasPassport]
     endpoint: ClassVar[str] = ""
 
     @classmethod

@@ -1,7 +1,7 @@
 """The gateway in this process, and a real upstream beside it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from accounts.models import Organisation, User
 from channels.models import Channel, Model
 from newapi.gateway import engine
 from tests import cast
-from tests.processes import MockUpstream, free_port, start_mock
+from tests.processes import MockUpstream, free_port
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from newapi.kernel import clock
 from newapi.kernel.meters import bank
 from tests import cast
 from tests.gateway.conftest import Gateway
-from tests.processes import MockUpstream
 from tests.gateway.doors import error_of, in_database, posted
+from tests.processes import MockUpstream
 
 
 @pytest.mark.req("GW-14", "BIL-11")

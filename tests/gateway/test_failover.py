@@ -9,8 +9,8 @@ from channels.models import Channel, Model, Route
 from channels.services import upstream_keys
 from tests import cast
 from tests.gateway.conftest import Gateway
-from tests.processes import MockUpstream, free_port
 from tests.gateway.doors import error_of, in_database, posted
+from tests.processes import MockUpstream, free_port
 
 
 def second_channel(model: Model, base_url: str, **fields: object) -> Channel:

@@ -12,8 +12,8 @@ from channels.models import Channel
 from newapi.gateway import sse
 from newapi.kernel.meters import bank
 from tests.gateway.conftest import Gateway
-from tests.processes import MockUpstream
 from tests.gateway.doors import in_database, posted
+from tests.processes import MockUpstream
 
 
 async def stream(gateway: Gateway, **fields: Any) -> tuple[Any, bytes]:

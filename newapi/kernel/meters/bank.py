@@ -1,7 +1,7 @@
 """The door of everything that is not a model call: services after commit, Celery jobs, commands. Sync."""
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,11 +65,8 @@ class Entry:
 
 def unposted(*, shard: int, limit: int) -> list[Entry]:
     """The oldest entries of a shard's stream."""
-    rows = connection().xrange(keys.usage(shard), count=limit)
-    return [
-        Entry(shard, entry_id, int(fields[b"o"]), int(fields[b"c"]), fields[b"e"])
-        for entry_id, fields in rows  # type: ignore[union-attr]
-    ]
+    rows: Any = connection().xrange(keys.usage(shard), count=limit)
+    return [Entry(shard, entry_id, int(fields[b"o"]), int(fields[b"c"]), fields[b"e"]) for entry_id, fields in rows]
 
 
 def posted(*, organisation_id: int, used_nano: int, entries: Iterable[Entry]) -> int:
@@ -100,16 +97,14 @@ def holds(*, shard: int, due_before_ms: int | None = None, limit: int = 200) -> 
     """Holds of a shard, soonest deadline first; only those past `due_before_ms` when given."""
     redis = connection()
     most: Any = "+inf" if due_before_ms is None else due_before_ms
-    found: Sequence[tuple[bytes, float]] = redis.zrange(  # type: ignore[assignment]
-        keys.due(shard), "-inf", most, byscore=True, withscores=True, offset=0, num=limit
-    )
+    found: Any = redis.zrange(keys.due(shard), "-inf", most, byscore=True, withscores=True, offset=0, num=limit)
     if not found:
         return []
     names = [name for name, _ in found]
-    records = redis.hmget(keys.holds(shard), names)
-    marks = redis.hmget(keys.marks(shard), names)
+    records: Any = redis.hmget(keys.holds(shard), names)
+    marks: Any = redis.hmget(keys.marks(shard), names)
     result = []
-    for (name, deadline), raw, mark in zip(found, records, marks, strict=True):  # type: ignore[arg-type]
+    for (name, deadline), raw, mark in zip(found, records, marks, strict=True):
         if raw is None:
             continue
         nano, granted, charges, record = raw.split(b"|", 3)
@@ -149,15 +144,16 @@ class TillState:
 def till_state(organisation_id: int) -> TillState | None:
     """Read an organisation's till."""
     names = ["posted", "pending", "funded", "acked", "epoch"]
-    values = connection().hmget(keys.till(organisation_id), names)
-    if values[0] is None:  # type: ignore[index]
+    values: Any = connection().hmget(keys.till(organisation_id), names)
+    if values[0] is None:
         return None
-    return TillState(*(int(value or 0) for value in values))  # type: ignore[union-attr]
+    return TillState(*(int(value or 0) for value in values))
 
 
 def meter_used(key: str) -> int:
     """What a meter counts in its current window; 0 when it has none."""
-    used, reset = connection().hmget(key, ["u", "r"])  # type: ignore[misc]
+    found: Any = connection().hmget(key, ["u", "r"])
+    used, reset = found
     if used is None or (int(reset) and int(reset) <= clock.now_ms()):
         return 0
     return int(used)
