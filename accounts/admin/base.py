@@ -1,0 +1,282 @@
+"""What every page of the admin shares.
+
+GovernedAdmin: each write asks for a reason and leaves an audit row with it, in the same transaction; nothing
+that was ever used is deleted. ReadOnlyAdmin: money, usage, evidence and records, to look at only.
+"""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import models, transaction
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.paginator import InfinitePaginator
+
+from accounts.admin import changes, deletion, exports, pages, panels
+from accounts.admin.fields import NanoField
+from accounts.admin.reasons import ReasonedForm, with_reason
+from accounts.models import AuditEvent
+from accounts.services import audit
+
+Fieldsets = list[tuple[str | None, dict[str, Any]]]
+
+
+def address_of(request: HttpRequest) -> str | None:
+    """The caller's address for the audit record, as ClientAddressMiddleware established it."""
+    return request.META.get("REMOTE_ADDR") or None
+
+
+class NanoFields:
+    """Amounts in forms are decimal text, never nano-units."""
+
+    def formfield_for_dbfield(self, db_field: models.Field, request: HttpRequest, **kwargs: Any) -> forms.Field | None:
+        """Replace the integer field of every `…_nano` column."""
+        if not db_field.name.endswith("_nano"):
+            return super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
+        return NanoField(
+            label=str(db_field.verbose_name).capitalize(),
+            required=not db_field.blank,
+            help_text=f"{db_field.help_text} A decimal number, such as 12.50.".strip(),
+            least_nano=0,
+        )
+
+
+class BaseAdmin(NanoFields, ModelAdmin):
+    """Lists that stay quick, panels of other apps, CSV without secrets, the audit record as history."""
+
+    list_per_page = 50
+    list_filter_submit = True
+    show_full_result_count = False
+    warn_unsaved_form = True
+    empty_value_display = "–"
+    change_form_outer_before_template = "admin/panels.html"
+    actions = ("export_csv",)
+
+    @admin.action(description="Download as CSV", permissions=["view"])
+    def export_csv(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse:
+        """The selected rows, without secrets. That they left the house is on record."""
+        response, count = exports.to_csv(queryset)
+        audit.record(
+            actor=request.user,
+            action=f"{self.noun}.export",
+            target=request.user,
+            reason=f"Downloaded {count} rows as CSV",
+            address=address_of(request),
+        )
+        return response
+
+    @property
+    def noun(self) -> str:
+        """The model as audit actions spell it, such as api_key."""
+        return str(self.opts.verbose_name).lower().replace(" ", "_")
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Without Django's bulk deletion, which asks no reason."""
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The history of an object is what the audit record says of it."""
+        return HttpResponseRedirect(
+            pages.list_url(AuditEvent, object_type__exact=self.opts.label_lower, object_id__exact=object_id)
+        )
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> HttpResponse:  # type: ignore[override]
+        """Add the panels that apps have registered for the object."""
+        obj = kwargs.get("obj")
+        context["panels"] = panels.of(request, obj) if obj else []
+        return super().render_change_form(request, context, **kwargs)
+
+    def object_or_404(self, request: HttpRequest, object_id: str) -> Any:
+        """The object with this id that the person may see."""
+        obj = self.get_object(request, object_id)
+        if obj is None:
+            raise Http404
+        return obj
+
+    # What happened is written once, by the audit service; Django's own log would be a second, poorer copy.
+    def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> None:  # type: ignore[override]
+        """Nothing: the audit record has it."""
+
+    def log_change(self, request: HttpRequest, obj: Model, message: Any) -> None:  # type: ignore[override]
+        """Nothing: the audit record has it."""
+
+
+class ReadOnlyAdmin(BaseAdmin):
+    """To look at: nobody adds, changes or deletes here, whatever their rights."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Never."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Never."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Never."""
+        return False
+
+
+class Endless:
+    """For tables that only grow: newest first, no COUNT, no sorting by what has no index."""
+
+    paginator = InfinitePaginator
+    list_disable_select_all = True
+    sortable_by = ()
+
+
+class GovernedAdmin(BaseAdmin):
+    """Add and change with a reason and an audit row. Deletion only where `deletable`, and only of the unused."""
+
+    deletable = False
+
+    def get_form(
+        self, request: HttpRequest, obj: Model | None = None, change: bool = False, **kwargs: Any
+    ) -> type[forms.ModelForm]:
+        """The form, with the reason asked in it."""
+        kwargs["form"] = with_reason(kwargs.get("form") or self.form)
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Fieldsets:
+        """The fields, and the reason at the end for whoever may write."""
+        sections = []
+        for name, options in self.sections(request, obj):
+            fields = [field for field in options["fields"] if field != "reason"]
+            sections.append((name, {**options, "fields": fields}))
+        if self.may_write(request, obj):
+            sections.append(("Why", {"fields": ["reason"]}))
+        return sections
+
+    def sections(self, request: HttpRequest, obj: Model | None) -> Fieldsets:
+        """The fieldsets without the reason. Pages whose fields depend on the object say so here."""
+        return super().get_fieldsets(request, obj)
+
+    def may_write(self, request: HttpRequest, obj: Model | None) -> bool:
+        """Whether the page is a form for this person, or only to look at."""
+        return self.has_add_permission(request) if obj is None else self.has_change_permission(request, obj)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """As Django's; what a service refuses after the form was found valid is said, and nothing is written."""
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except ValidationError as error:
+            for complaint in error.messages:
+                messages.error(request, complaint)
+            return HttpResponseRedirect(request.path)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """After everything is saved, in the same transaction: the audit rows."""
+        super().save_related(request, form, formsets, change)
+        self.record(request, form, change=change)
+        for formset in formsets:
+            self.record_inline(request, formset, reason=form.cleaned_data["reason"])
+
+    def record(self, request: HttpRequest, form: Any, *, change: bool) -> None:
+        """One audit row for the object itself; none when only its inlines changed."""
+        found = changes.of_change(form) if change else changes.of_addition(form)
+        if found or not change:
+            self.write_down(
+                request,
+                form.instance,
+                verb="change" if change else "add",
+                reason=form.cleaned_data["reason"],
+                changed=found,
+            )
+
+    def record_inline(self, request: HttpRequest, formset: Any, *, reason: str) -> None:
+        """One audit row for each row of an inline that was added, changed or deleted."""
+        for inline in self.audited(formset):
+            if not inline.has_changed() or inline.instance.pk is None:
+                continue
+            added = inline.instance in formset.new_objects
+            found = changes.of_addition(inline) if added else changes.of_change(inline)
+            self.write_down(request, inline.instance, verb="add" if added else "change", reason=reason, changed=found)
+
+    def audited(self, formset: Any) -> list[Any]:
+        """The forms of an inline that are recorded here, because no service does."""
+        return list(formset.forms)
+
+    def write_down(
+        self, request: HttpRequest, obj: Model, *, verb: str, reason: str, changed: dict[str, list[Any]] | None = None
+    ) -> None:
+        """Append an audit row about an object of this or of an inline's model."""
+        noun = str(obj._meta.verbose_name).lower().replace(" ", "_")
+        audit.record(
+            actor=request.user,
+            action=f"{noun}.{verb}",
+            target=obj,
+            reason=reason,
+            changes=changed or {},
+            address=address_of(request),
+        )
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Only where deletion exists at all, for those with the right to it."""
+        return self.deletable and super().has_delete_permission(request, obj)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Ask for a reason; refuse, kindly, what has been used."""
+        obj = self.object_or_404(request, object_id)
+        if not self.has_delete_permission(request, obj):
+            raise PermissionDenied
+        if user := deletion.used_by(obj):
+            messages.warning(
+                request,
+                f"“{obj}” cannot be deleted: it is used by {user}, and those records stay. "
+                "Switch it off instead; that takes effect with the next call.",
+            )
+            return HttpResponseRedirect(pages.object_url(obj))
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            name = str(obj)
+            with transaction.atomic():
+                self.write_down(request, obj, verb="delete", reason=data["reason"])
+                self.delete_model(request, obj)
+            return pages.done(request, f"Deleted “{name}”.", pages.list_url(self.model))
+
+        return pages.form_page(
+            self,
+            request,
+            title=f"Delete “{obj}”?",
+            intro="Nothing has ever used it. This cannot be undone.",
+            form=ReasonedForm(pages.data_of(request)),
+            submit="Delete",
+            act=act,
+            obj=obj,
+            is_danger=True,
+        )
+
+
+class GovernedInline(NanoFields, TabularInline):
+    """Rows of another model on an object's page; the page's reason counts for them as well."""
+
+    extra = 0
+    can_delete = False
+    show_change_link = True
+
+
+class ReadOnlyInline(GovernedInline):
+    """Rows to look at."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Never."""
+        return False
