@@ -1,0 +1,286 @@
+"""Prices: published with a preview, never changed; the next version replaces the one before."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.core.validators import RegexValidator
+from django.db.models import Model as AnyModel
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter, RangeDateTimeFilter
+from unfold.decorators import display
+
+from accounts.admin import pages, panels
+from accounts.admin.base import ReadOnlyAdmin, address_of
+from accounts.admin.fields import NanoField, picker
+from accounts.admin.reasons import ReasonedForm
+from billing.models import PriceVersion
+from billing.pricing import Tokens, price
+from billing.selectors import rates_of
+from billing.services import prices
+from newapi.kernel import clock, money
+
+_RATE_NANO_MAX = 10**15
+_STATE = {"In force": "success", "Scheduled": "info", "Past": None, "Withdrawn": "danger"}
+# What people ask of a price: what does this cost then?
+EXAMPLES = (
+    ("A short question: 500 tokens in, 200 out", Tokens(input=500, output=200)),
+    ("A long document: 50,000 tokens in, 1,000 out", Tokens(input=50_000, output=1_000)),
+    ("The same again, read from the cache", Tokens(cached_input=50_000, output=1_000)),
+    ("Deep thought: 2,000 in, 10,000 reasoning, 1,000 out", Tokens(input=2_000, reasoning=10_000, output=1_000)),
+    ("A million tokens in and a million out", Tokens(input=1_000_000, output=1_000_000)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """What a kind of call would cost."""
+
+    call: str
+    cost: str
+
+
+def examples(version: PriceVersion) -> list[Example]:
+    """The usual calls at a version's rates, published or not."""
+    rates = rates_of(version)
+    return [Example(call, money.display(price(tokens, rates).total, version.currency)) for call, tokens in EXAMPLES]
+
+
+def in_words(version: PriceVersion) -> str:
+    """The rates in a line, such as `2.00 in · 8.00 out per 1,000,000 tokens`."""
+    if version.is_withdrawn:
+        return "withdrawn: calls are refused"
+    if version.is_free:
+        return "free"
+    named = (
+        (version.input_nano, "in"),
+        (version.cached_input_nano, "cached in"),
+        (version.cache_write_nano, "cache write"),
+        (version.output_nano, "out"),
+        (version.reasoning_nano, "reasoning"),
+    )
+    parts = [f"{money.plain(nano)} {name}" for nano, name in named if nano]
+    text = f"{' · '.join(parts)} per {version.get_per_units_display()}" if parts else ""
+    per_call = f"{money.plain(version.per_call_nano)} per call" if version.per_call_nano else ""
+    return ", ".join(part for part in (text, per_call) if part)
+
+
+class PublishForm(ReasonedForm):
+    """A price as a provider's price list states it."""
+
+    model = picker(PriceVersion._meta.get_field("model"), label="Model")
+    currency = forms.CharField(
+        label="Currency",
+        max_length=3,
+        validators=[RegexValidator(r"^[A-Z]{3}$", "Three capital letters, such as USD.")],
+        help_text="Organisations in another currency need a price of their own.",
+    )
+    price_group = forms.SlugField(
+        label="Price group",
+        max_length=40,
+        initial="default",
+        help_text="Organisations name the group that applies to them; most are in “default”.",
+    )
+    effective_from = forms.SplitDateTimeField(
+        label="In force from",
+        required=False,
+        help_text="In UTC. Empty: from now. Never in the past: what was used stays at the price of its time.",
+    )
+    per_units = forms.TypedChoiceField(
+        label="Rates are per",
+        choices=PriceVersion.Per.choices,
+        initial=PriceVersion.Per.MILLION,
+        coerce=int,
+        help_text="Providers mostly state prices per 1,000,000 tokens.",
+    )
+    input_nano = NanoField(label="Input", required=False, least_nano=0, most_nano=_RATE_NANO_MAX)
+    cached_input_nano = NanoField(
+        label="Cached input",
+        required=False,
+        least_nano=0,
+        most_nano=_RATE_NANO_MAX,
+        help_text="Input that the provider read from its cache. Empty: the input rate. 0: free.",
+    )
+    cache_write_nano = NanoField(
+        label="Cache write",
+        required=False,
+        least_nano=0,
+        most_nano=_RATE_NANO_MAX,
+        help_text="Input that it wrote to its cache. Empty: the input rate.",
+    )
+    output_nano = NanoField(label="Output", required=False, least_nano=0, most_nano=_RATE_NANO_MAX)
+    reasoning_nano = NanoField(
+        label="Reasoning",
+        required=False,
+        least_nano=0,
+        most_nano=_RATE_NANO_MAX,
+        help_text="Output that is thought, not shown. Empty: the output rate.",
+    )
+    per_call_nano = NanoField(
+        label="Per call",
+        required=False,
+        least_nano=0,
+        most_nano=_RATE_NANO_MAX,
+        help_text="Charged once for each call, besides its tokens.",
+    )
+    is_free = forms.BooleanField(
+        label="Free", required=False, help_text="Must be said on purpose when every rate is empty."
+    )
+    is_withdrawn = forms.BooleanField(
+        label="Withdraw",
+        required=False,
+        help_text="From then on the model has no price here, and calls to it are refused.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["currency"].initial = settings.DEFAULT_CURRENCY
+
+    def order(self) -> dict[str, Any]:
+        """The arguments of prices.publish."""
+        data = {name: value for name, value in self.cleaned_data.items() if name != "reason"}
+        # The three rates that nothing stands in for are zero when they are left empty.
+        return data | {name: data[name] or 0 for name in ("input_nano", "output_nano", "per_call_nano")}
+
+    def draft(self) -> PriceVersion:
+        """The version as it would be published; not saved."""
+        order = self.order()
+        return PriceVersion(**{**order, "effective_from": order["effective_from"] or clock.now()})
+
+
+def with_next(versions: QuerySet[PriceVersion]) -> QuerySet[PriceVersion]:
+    """Versions with the moment at which the next one takes over, as `next_from`."""
+    later = PriceVersion.objects.filter(
+        model=OuterRef("model"),
+        currency=OuterRef("currency"),
+        price_group=OuterRef("price_group"),
+        effective_from__gt=OuterRef("effective_from"),
+    ).order_by("effective_from")
+    return versions.annotate(next_from=Subquery(later.values("effective_from")[:1]))
+
+
+def in_force(versions: QuerySet[PriceVersion]) -> QuerySet[PriceVersion]:
+    """Only those that count now; a withdrawal is one of them."""
+    now = clock.now()
+    return with_next(versions).filter(effective_from__lte=now).filter(Q(next_from=None) | Q(next_from__gt=now))
+
+
+class StateFilter(DropdownFilter):
+    """In force, to come, or over."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The choices."""
+        return [("in_force", "In force"), ("scheduled", "Scheduled"), ("past", "Past")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[PriceVersion]) -> QuerySet[PriceVersion]:
+        """Only versions in that state."""
+        now = clock.now()
+        wanted = {
+            "in_force": Q(effective_from__lte=now) & (Q(next_from=None) | Q(next_from__gt=now)),
+            "scheduled": Q(effective_from__gt=now),
+            "past": Q(next_from__lte=now),
+        }
+        return queryset.filter(wanted[self.value()]) if self.value() in wanted else queryset
+
+
+@admin.register(PriceVersion)
+class PriceVersionAdmin(ReadOnlyAdmin):
+    """Adding is publishing. There is no change and no deletion."""
+
+    list_display = ("model", "currency", "price_group", "rates", "state", "effective_from", "until", "created_by")
+    list_select_related = ("model", "created_by")
+    list_filter = (
+        StateFilter,
+        ("model", AutocompleteSelectFilter),
+        "currency",
+        "price_group",
+        ("effective_from", RangeDateTimeFilter),
+    )
+    search_fields = ("model__name", "currency", "price_group")
+    search_help_text = "Model, currency or price group"
+    date_hierarchy = "effective_from"
+    fields = (
+        "model",
+        "currency",
+        "price_group",
+        "state",
+        "effective_from",
+        "until",
+        "rates",
+        "created_by",
+        "created_at",
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PriceVersion]:
+        """With the moment at which each ends."""
+        return with_next(super().get_queryset(request))
+
+    @display(description="Rates")
+    def rates(self, version: PriceVersion) -> str:
+        """In a line."""
+        return in_words(version)
+
+    @display(description="State", label=_STATE)
+    def state(self, version: PriceVersion) -> str:
+        """Of this moment."""
+        now = clock.now()
+        if version.effective_from > now:
+            return "Scheduled"
+        if version.next_from is not None and version.next_from <= now:  # type: ignore[attr-defined]
+            return "Past"
+        return "Withdrawn" if version.is_withdrawn else "In force"
+
+    @display(description="Until")
+    def until(self, version: PriceVersion) -> Any:
+        """When the next version takes over."""
+        return version.next_from or "further notice"  # type: ignore[attr-defined]
+
+    def has_add_permission(self, request: HttpRequest, obj: AnyModel | None = None) -> bool:
+        """Publishing."""
+        return request.user.has_perm("billing.add_priceversion")
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Fill in, look at examples, publish."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = PublishForm(pages.data_of(request), initial=request.GET.dict())
+        is_preview = "_preview" in request.POST
+        shown = examples(form.draft()) if is_preview and form.is_valid() else []
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            version = prices.publish(
+                **form.order(), actor=request.user, reason=data["reason"], address=address_of(request)
+            )
+            when = "now" if data["effective_from"] is None else f"{version.effective_from:%Y-%m-%d %H:%M} UTC"
+            return pages.done(request, f"Published: {version.model} in {version.currency}, from {when}.", version)
+
+        return pages.form_page(
+            self,
+            request,
+            title="Publish a price",
+            intro="A published price never changes; another one replaces it. Amounts are decimals, such as 2.50.",
+            form=form,
+            submit="Publish",
+            act=act,
+            is_final=not is_preview,
+            template="admin/price_publish.html",
+            context={"examples": shown},
+        )
+
+
+@panels.on(PriceVersion)
+def example_costs(request: HttpRequest, obj: AnyModel) -> panels.Panel | None:
+    """What the usual calls cost at this price."""
+    assert isinstance(obj, PriceVersion)
+    if obj.is_withdrawn:
+        return None
+    return panels.Panel(title="For example", lines=tuple((example.call, example.cost) for example in examples(obj)))

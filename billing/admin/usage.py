@@ -1,0 +1,150 @@
+"""Calls: one row for each that was admitted, newest first."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, DropdownFilter
+from unfold.decorators import display
+
+from accounts.admin.base import Endless, ReadOnlyAdmin
+from billing.models import UsageEvent
+from newapi.kernel import clock, ids, money
+
+_COMPONENTS = (
+    ("input", "input_tokens", "input_cost_nano"),
+    ("cached_input", "cached_input_tokens", "cached_input_cost_nano"),
+    ("cache_write", "cache_write_tokens", "cache_write_cost_nano"),
+    ("output", "output_tokens", "output_cost_nano"),
+    ("reasoning", "reasoning_tokens", "reasoning_cost_nano"),
+)
+
+
+class WhenFilter(DropdownFilter):
+    """By age. The key carries the time, so this is a range of keys and needs no other index."""
+
+    title = "time"
+    parameter_name = "since"
+    SINCE = {
+        "1h": ("Last hour", timedelta(hours=1)),
+        "24h": ("Last 24 hours", timedelta(hours=24)),
+        "7d": ("Last 7 days", timedelta(days=7)),
+        "30d": ("Last 30 days", timedelta(days=30)),
+        "90d": ("Last 90 days", timedelta(days=90)),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The choices."""
+        return [(value, text) for value, (text, _) in self.SINCE.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[UsageEvent]) -> QuerySet[UsageEvent]:
+        """Only calls admitted since then."""
+        if self.value() not in self.SINCE:
+            return queryset
+        _, age = self.SINCE[self.value()]
+        return queryset.filter(id__gte=ids.first_at(clock.to_ms(clock.now() - age)))
+
+
+class StatusFilter(DropdownFilter):
+    """By what the caller saw."""
+
+    title = "answer"
+    parameter_name = "answer"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The choices."""
+        return [("ok", "Below 400"), ("client", "400 to 499"), ("server", "500 and above")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[UsageEvent]) -> QuerySet[UsageEvent]:
+        """Only calls answered so."""
+        ranges = {
+            "ok": {"status__lt": 400},
+            "client": {"status__gte": 400, "status__lt": 500},
+            "server": {"status__gte": 500},
+        }
+        return queryset.filter(**ranges[self.value()]) if self.value() in ranges else queryset
+
+
+@admin.register(UsageEvent)
+class UsageEventAdmin(Endless, ReadOnlyAdmin):
+    """What calls used and cost. No prompt and no answer is stored anywhere."""
+
+    list_display = ("at", "organisation", "key", "model", "channel", "result", "tokens", "cost", "latency")
+    list_select_related = ("organisation", "api_key", "model", "channel")
+    list_filter = (
+        WhenFilter,
+        ("organisation", AutocompleteSelectFilter),
+        ("api_key", AutocompleteSelectFilter),
+        ("model", AutocompleteSelectFilter),
+        ("channel", AutocompleteSelectFilter),
+        ("outcome", ChoicesDropdownFilter),
+        StatusFilter,
+    )
+    search_fields = ("id",)
+    search_help_text = "The whole request id, as in the x-request-id header"
+    fieldsets = (
+        (None, {"fields": ["id", "at", "organisation", "project", "user", "api_key", "client_address"]}),
+        ("Call", {"fields": ["endpoint", "model", "channel", "upstream_key", "upstream_id", "is_stream", "attempts"]}),
+        ("Answer", {"fields": ["status", "outcome", "latency", "first_byte"]}),
+        ("Cost", {"fields": ["usage_source", "breakdown", "cost", "price", "transaction"]}),
+    )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[UsageEvent], search_term: str
+    ) -> tuple[QuerySet[UsageEvent], bool]:
+        """By the exact request id and nothing else: no other column of a table this large is searched."""
+        if not search_term:
+            return queryset, False
+        try:
+            return queryset.filter(pk=uuid.UUID(search_term.strip())), False
+        except ValueError:
+            return queryset.none(), False
+
+    @display(description="Key")
+    def key(self, event: UsageEvent) -> str:
+        """By name."""
+        return event.api_key.name
+
+    @display(description="Answer", label={"ok": "success", "error": "danger", "left": "warning", "lost": "danger"})
+    def result(self, event: UsageEvent) -> tuple[str, str]:
+        """Status and outcome."""
+        return event.outcome, f"{event.status} {event.get_outcome_display()}"
+
+    @display(description="Tokens")
+    def tokens(self, event: UsageEvent) -> str:
+        """In and out; an estimate is marked."""
+        went_in = event.input_tokens + event.cached_input_tokens + event.cache_write_tokens
+        came_out = event.output_tokens + event.reasoning_tokens
+        mark = " (estimated)" if event.usage_source == UsageEvent.Source.ESTIMATE else ""
+        return f"{went_in:,} → {came_out:,}{mark}"
+
+    @display(description="Cost")
+    def cost(self, event: UsageEvent) -> str:
+        """The sum of the components."""
+        return money.display(event.cost_nano, event.currency)
+
+    @display(description="Took")
+    def latency(self, event: UsageEvent) -> str:
+        """Until the caller saw the end."""
+        return f"{event.latency_ms:,} ms"
+
+    @display(description="First byte after")
+    def first_byte(self, event: UsageEvent) -> str:
+        """Until the upstream's answer began."""
+        return "–" if event.first_byte_ms is None else f"{event.first_byte_ms:,} ms"
+
+    @display(description="Components")
+    def breakdown(self, event: UsageEvent) -> str:
+        """Each component that was used, with its tokens and cost."""
+        lines = [
+            f"{name.replace('_', ' ')}: {getattr(event, tokens):,} tokens, "
+            f"{money.display(getattr(event, cost), event.currency)}"
+            for name, tokens, cost in _COMPONENTS
+            if getattr(event, tokens) or getattr(event, cost)
+        ]
+        if event.call_cost_nano:
+            lines.append(f"the call itself: {money.display(event.call_cost_nano, event.currency)}")
+        return "\n".join(lines) or "Nothing was used."

@@ -1,0 +1,260 @@
+"""Wallets: the balance to look at; credits, corrections and credit limits through the services."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Model
+from django.dispatch import receiver
+from django.http import HttpRequest, HttpResponse
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
+from unfold.decorators import action, display
+
+from accounts.admin import pages
+from accounts.admin.base import GovernedAdmin, address_of
+from accounts.admin.fields import NanoField, picker
+from accounts.admin.organisations import organisation_added
+from accounts.admin.reasons import ReasonedForm
+from accounts.models import Organisation, User
+from accounts.services import audit
+from billing.errors import IdempotencyConflict
+from billing.models import LedgerTransaction, Wallet
+from billing.services import wallets
+from newapi.kernel import ids, money
+
+Kind = LedgerTransaction.Kind
+
+
+class OnceForm(ReasonedForm):
+    """A form that acts once: the key is made with the page and comes back with every attempt to send it."""
+
+    once = forms.UUIDField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["initial"] = {**(kwargs.get("initial") or {}), "once": ids.uuid7()}
+        super().__init__(*args, **kwargs)
+
+
+class MoneyForm(OnceForm):
+    """An amount into the wallet, or out of it."""
+
+    amount_nano = NanoField(label="Amount", least_nano=1, most_nano=wallets.AMOUNT_NANO_MAX)
+    is_checked = forms.BooleanField(
+        label="I have checked the amount and the organisation",
+        help_text="The ledger keeps it for good; a mistake is undone by a reversal only.",
+    )
+
+    def __init__(self, *args: Any, currency: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["amount_nano"].help_text = f"In {currency}: a decimal number, such as 250 or 12.50."
+
+
+class CreditForm(MoneyForm):
+    """Money in."""
+
+    kind = forms.ChoiceField(
+        label="Kind",
+        choices=[
+            (Kind.TOP_UP, "Top-up: they paid for it"),
+            (Kind.GRANT, "Grant: we give it"),
+            (Kind.ADJUSTMENT, "Adjustment: it was missing"),
+        ],
+        help_text="Says where the money comes from in the ledger.",
+    )
+    field_order = ("kind", "amount_nano", "is_checked", "reason", "once")
+
+
+class DebitForm(MoneyForm):
+    """Money out, as an adjustment."""
+
+    field_order = ("amount_nano", "is_checked", "reason", "once")
+
+
+class LimitForm(ReasonedForm):
+    """How far below zero the balance may go."""
+
+    credit_limit_nano = NanoField(label="Credit limit", least_nano=0, most_nano=money.EXACT_MAX_NANO)
+
+    def __init__(self, *args: Any, currency: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields[
+            "credit_limit_nano"
+        ].help_text = (
+            f"In {currency}. How far below zero the balance may go, for organisations that pay afterwards. 0: not."
+        )
+
+
+class OpenForm(ReasonedForm):
+    """A wallet for an organisation that has none."""
+
+    organisation = picker(Wallet._meta.get_field("organisation"), label="Organisation")
+
+
+@receiver(organisation_added)
+def open_wallet(sender: Any, organisation: Organisation, actor: User, reason: str, **kwargs: Any) -> Wallet:
+    """An organisation that was added gets its wallet in the same transaction."""
+    wallet = wallets.open(organisation=organisation)
+    audit.record(actor=actor, action="wallet.open", target=wallet, reason=reason)
+    return wallet
+
+
+@admin.register(Wallet)
+class WalletAdmin(GovernedAdmin):
+    """No amount is a field: every change is an act with a reason, a ledger transaction, and an audit row."""
+
+    list_display = ("organisation", "balance", "credit_limit", "funded", "used", "owed")
+    list_select_related = ("organisation",)
+    list_filter = (("organisation", AutocompleteSelectFilter), "currency")
+    search_fields = ("organisation__name", "organisation__slug", "currency")
+    search_help_text = "Organisation or currency"
+    fields = ("organisation", "currency", "balance", "credit_limit", "funded", "used", "owed")
+    actions_detail = ("credit", "debit", "set_credit_limit")
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Never as a form."""
+        return False
+
+    def has_money_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Who may book transactions."""
+        return request.user.has_perm("billing.add_ledgertransaction")
+
+    def has_limit_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Who may change wallets."""
+        return request.user.has_perm("billing.change_wallet")
+
+    @display(description="Balance", ordering="funded_nano")
+    def balance(self, wallet: Wallet) -> str:
+        """What is posted; open holds are not in it."""
+        return money.display(wallet.balance_nano, wallet.currency)
+
+    @display(description="Credit limit", ordering="credit_limit_nano")
+    def credit_limit(self, wallet: Wallet) -> str:
+        """How far below zero it may go."""
+        return money.display(wallet.credit_limit_nano, wallet.currency)
+
+    @display(description="Brought in", ordering="funded_nano")
+    def funded(self, wallet: Wallet) -> str:
+        """Top-ups, grants and adjustments."""
+        return money.display(wallet.funded_nano, wallet.currency)
+
+    @display(description="Used", ordering="used_nano")
+    def used(self, wallet: Wallet) -> str:
+        """Usage so far."""
+        return money.display(wallet.used_nano, wallet.currency)
+
+    @display(description="Owed", ordering="owed_nano")
+    def owed(self, wallet: Wallet) -> str:
+        """Usage beyond the balance, booked as a receivable."""
+        return money.display(wallet.owed_nano, wallet.currency)
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Open a wallet."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            organisation = data["organisation"]
+            if Wallet.objects.filter(organisation=organisation, currency=organisation.currency).exists():
+                raise ValidationError({"organisation": "It has a wallet already."})
+            wallet = open_wallet(type(self), organisation, request.user, data["reason"])
+            return pages.done(request, f"Opened a wallet for {organisation}.", wallet)
+
+        return pages.form_page(
+            self,
+            request,
+            title="Open a wallet",
+            intro="In the organisation's currency. Organisations added here have one already.",
+            form=OpenForm(pages.data_of(request), initial=request.GET.dict()),
+            submit="Open it",
+            act=act,
+        )
+
+    @action(description="Credit", icon="add_card", permissions=["money"])
+    def credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Bring money in, once, however often the button is pressed."""
+        wallet = self._wallet(request, object_id)
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            self._book(partial(wallets.credit, kind=Kind(data["kind"])), request, wallet, data)
+            amount = money.display(data["amount_nano"], wallet.currency)
+            return pages.done(request, f"Credited {amount} to {wallet.organisation}.", wallet)
+
+        return self._page(request, wallet, "Credit", CreditForm, act)
+
+    @action(description="Correct downwards", icon="remove", permissions=["money"])
+    def debit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Take money out as an adjustment, once."""
+        wallet = self._wallet(request, object_id)
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            self._book(wallets.debit, request, wallet, data)
+            amount = money.display(data["amount_nano"], wallet.currency)
+            return pages.done(request, f"Took {amount} from {wallet.organisation}.", wallet)
+
+        return self._page(request, wallet, "Correct downwards", DebitForm, act)
+
+    @action(description="Set credit limit", icon="tune", permissions=["limit"])
+    def set_credit_limit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Say how far below zero it may go."""
+        wallet = self._wallet(request, object_id)
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            wallets.set_credit_limit(
+                wallet=wallet,
+                credit_limit_nano=data["credit_limit_nano"],
+                actor=request.user,
+                reason=data["reason"],
+                address=address_of(request),
+            )
+            return pages.done(request, "The credit limit holds from the next call on.", wallet)
+
+        return self._page(
+            request, wallet, "Set credit limit", LimitForm, act, credit_limit_nano=wallet.credit_limit_nano
+        )
+
+    def _wallet(self, request: HttpRequest, object_id: str) -> Wallet:
+        wallet: Wallet = self.object_or_404(request, object_id)
+        if not self.has_view_permission(request, wallet):
+            raise PermissionDenied
+        return wallet
+
+    def _book(
+        self,
+        service: Callable[..., LedgerTransaction],
+        request: HttpRequest,
+        wallet: Wallet,
+        data: dict[str, Any],
+    ) -> LedgerTransaction:
+        """Book once for each page that was opened. Raises ValidationError."""
+        if wallet.currency != wallet.organisation.currency:
+            raise ValidationError(f"The organisation's wallet is the one in {wallet.organisation.currency}.")
+        try:
+            return service(
+                organisation=wallet.organisation,
+                amount_nano=data["amount_nano"],
+                idempotency_key=f"admin:{data['once']}",
+                actor=request.user,
+                reason=data["reason"],
+                address=address_of(request),
+            )
+        except IdempotencyConflict:
+            raise ValidationError("This page has been sent before, with another amount. Open it anew.") from None
+
+    def _page(
+        self, request: HttpRequest, wallet: Wallet, what: str, form: type[forms.Form], act: pages.Act, **initial: Any
+    ) -> HttpResponse:
+        return pages.form_page(
+            self,
+            request,
+            title=f"{what}: {wallet.organisation}",
+            intro=f"The balance is {self.balance(wallet)}, the credit limit {self.credit_limit(wallet)}.",
+            form=form(pages.data_of(request), currency=wallet.currency, initial=initial),
+            submit=what,
+            act=act,
+            obj=wallet,
+        )
