@@ -1,0 +1,373 @@
+"""Cases: opened by a form, moved by acts that the services judge, read with their clocks and their whole story."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    ChoicesDropdownFilter,
+    DropdownFilter,
+    RangeDateTimeFilter,
+)
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+
+from accounts.admin import pages
+from accounts.admin.base import Endless, ReadOnlyAdmin
+from accounts.admin.fields import picker
+from accounts.admin.reasons import PageForm, ReasonedForm
+from moderation import permissions
+from moderation.admin import clocks
+from moderation.admin.policy import LEVEL_LABELS
+from moderation.admin.visibility import without_sealed
+from moderation.models import Case, CaseEvent, SlaClock
+from moderation.models.policy import Level
+from moderation.services import cases, moves
+
+EVENTS_SHOWN_MAX = 200
+_STATE = {
+    "New": "danger",
+    "Triaged": "warning",
+    "In review": "info",
+    "Decided": "primary",
+    "No violation": "success",
+    "Closed": "success",
+}
+_TONES = {tone: tone for tone in ("success", "info", "warning", "danger")}
+
+
+class OpenForm(ReasonedForm):
+    """What a new case needs to be told."""
+
+    organisation = picker(Case._meta.get_field("organisation"), label="Organisation")
+    category = picker(
+        Case._meta.get_field("category"),
+        label="Policy category",
+        help_text="What is suspected. It brings the level with it.",
+    )
+    level = forms.ChoiceField(
+        label="Level",
+        required=False,
+        choices=[("", "The category's own"), *Level.choices],
+        help_text="L1 is the worst: 24 hours to respond, 72 to resolve. The others count working days.",
+    )
+    source = forms.ChoiceField(label="Source", choices=Case.Source.choices, initial=Case.Source.STAFF)
+    summary = forms.CharField(
+        label="Summary",
+        widget=forms.Textarea,
+        help_text="What happened. No prompts and no answers: none are stored.",
+    )
+    received_at = forms.SplitDateTimeField(
+        label="Received", required=False, help_text="In UTC; the clocks count from here. Empty: now."
+    )
+
+
+class SeenForm(ReasonedForm):
+    """An act on the case as the person has seen it: the version comes back with the answer."""
+
+    expected_version = forms.IntegerField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, case: Case, **kwargs: Any) -> None:
+        kwargs["initial"] = {**(kwargs.get("initial") or {}), "expected_version": case.version}
+        super().__init__(*args, **kwargs)
+
+
+class MoveForm(SeenForm):
+    """To which state, of those that the person may choose now."""
+
+    to = forms.ChoiceField(label="Move to")
+    field_order = ("to", "reason", "expected_version")
+
+    def __init__(self, *args: Any, case: Case, states: list[Case.State], **kwargs: Any) -> None:
+        super().__init__(*args, case=case, **kwargs)
+        field = self.fields["to"]
+        field.choices = field.widget.choices = [(state.value, state.label) for state in states]
+
+
+class AssignForm(SeenForm):
+    """To whom."""
+
+    assignee = picker(
+        Case._meta.get_field("assignee"),
+        label="Assign to",
+        required=False,
+        help_text="Somebody who may review the case. Empty: nobody.",
+    )
+    field_order = ("assignee", "reason", "expected_version")
+
+
+class LevelForm(SeenForm):
+    """How severe."""
+
+    level = forms.ChoiceField(
+        label="Level", choices=Level.choices, help_text="The clocks count anew from the original receipt."
+    )
+    field_order = ("level", "reason", "expected_version")
+
+
+class NoteForm(PageForm):
+    """For colleagues. The note is its own reason."""
+
+    text = forms.CharField(label="Note", widget=forms.Textarea, max_length=5000, help_text="Kept for good.")
+
+
+class OpenFilter(DropdownFilter):
+    """Whether anything is still to be done."""
+
+    title = "work"
+    parameter_name = "work"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The choices."""
+        return [("open", "Open"), ("done", "Done")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Case]) -> QuerySet[Case]:
+        """Only cases of that kind."""
+        if self.value() == "open":
+            return queryset.filter(state__in=Case.OPEN_STATES)
+        return queryset.exclude(state__in=Case.OPEN_STATES) if self.value() == "done" else queryset
+
+
+@admin.register(Case)
+class CaseAdmin(ReadOnlyAdmin):
+    """Nothing here is a field to edit: what is decided about a case is decided by acts."""
+
+    list_display = ("reference", "level_label", "state_label", "organisation", "category_code", "assignee",
+                    "response", "resolution", "received_at")  # fmt: skip
+    list_select_related = ("organisation", "category", "assignee")
+    list_filter = (
+        OpenFilter,
+        ("level", ChoicesDropdownFilter),
+        ("state", ChoicesDropdownFilter),
+        ("source", ChoicesDropdownFilter),
+        ("organisation", AutocompleteSelectFilter),
+        ("category", AutocompleteSelectFilter),
+        ("assignee", AutocompleteSelectFilter),
+        ("received_at", RangeDateTimeFilter),
+    )
+    search_fields = ("reference", "organisation__name", "category__code", "category__name", "summary")
+    search_help_text = "Reference, organisation, category or summary"
+    date_hierarchy = "received_at"
+    fields = ("reference", "organisation", "category", "level_text", "state_text", "source", "summary", "assignee",
+              "received_at", "closed_at")  # fmt: skip
+    actions_detail = ("move", "assign", "set_level", "add_note")
+    change_form_outer_before_template = "admin/case_before.html"
+    change_form_outer_after_template = "admin/case_after.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Case]:
+        """With the clocks; without sealed cases, for whom they are sealed."""
+        return without_sealed(super().get_queryset(request).prefetch_related("clocks"), request.user)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A sealed case is seen by grant only."""
+        if isinstance(obj, Case):
+            return permissions.may_see(request.user, obj)
+        return super().has_view_permission(request, obj)
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Opening."""
+        return request.user.has_perm(permissions.OPEN)
+
+    @display(description="Level", label=LEVEL_LABELS, ordering="level")
+    def level_label(self, case: Case) -> tuple[str, str]:
+        """L1 is the worst."""
+        return case.level, case.get_level_display()
+
+    @display(description="State", label=_STATE, ordering="state")
+    def state_label(self, case: Case) -> str:
+        """Where it stands."""
+        return case.get_state_display()
+
+    @display(description="Level")
+    def level_text(self, case: Case) -> str:
+        """L1 is the worst."""
+        return case.get_level_display()
+
+    @display(description="State")
+    def state_text(self, case: Case) -> str:
+        """Where it stands."""
+        return case.get_state_display()
+
+    @display(description="Category", ordering="category__code")
+    def category_code(self, case: Case) -> str:
+        """By its code."""
+        return case.category.code
+
+    @display(description="Response", label=_TONES)
+    def response(self, case: Case) -> tuple[str, str]:
+        """The clock that the first human act stops."""
+        return _clock(case, SlaClock.Kind.RESPONSE)
+
+    @display(description="Resolution", label=_TONES)
+    def resolution(self, case: Case) -> tuple[str, str]:
+        """The clock that the decision stops."""
+        return _clock(case, SlaClock.Kind.RESOLUTION)
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> HttpResponse:  # type: ignore[override]
+        """Add the clocks and the story."""
+        case: Case = kwargs["obj"]
+        context["clocks"] = [clocks.read(sla) for sla in case.clocks.order_by("kind").reverse()]
+        events = case.events.select_related("actor").order_by("-at", "-id")[:EVENTS_SHOWN_MAX]
+        context["timeline"] = list(events)
+        return super().render_change_form(request, context, **kwargs)
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Open a case."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            case = cases.open_case(**{**data, "level": data["level"] or None}, actor=request.user)
+            if not permissions.may_see(request.user, case):
+                message = f"Opened {case.reference}. It is sealed: the child-safety team takes it from here."
+                return pages.done(request, message, pages.list_url(Case))
+            return pages.done(request, f"Opened {case.reference}. Its clocks are running.", case)
+
+        return pages.form_page(
+            self,
+            request,
+            title="Open a case",
+            intro="A suspicion, not yet a decision. Its clocks start at once.",
+            form=OpenForm(pages.data_of(request), initial=request.GET.dict()),
+            submit="Open the case",
+            act=act,
+        )
+
+    def has_move_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whoever may do some step of the work."""
+        steps = (permissions.TRIAGE, permissions.REVIEW, permissions.DECIDE_MINOR)
+        return permissions.may(request.user, *steps, permissions.DECIDE_SEVERE, permissions.DECIDE_CRITICAL)
+
+    def has_assign_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whoever may assign, or review and so take a case."""
+        return permissions.may(request.user, permissions.ASSIGN, permissions.REVIEW)
+
+    def has_level_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whoever may review."""
+        return permissions.may(request.user, permissions.REVIEW)
+
+    def has_note_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whoever works on cases."""
+        return permissions.may(request.user, permissions.REVIEW, permissions.TRIAGE)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Only what can be done with the case as it stands."""
+        case = self.get_object(request, object_id)
+        allowed = super().get_actions_detail(request, object_id)
+        if case is None:
+            return []
+        possible = {
+            "move": bool(moves.open_to(case=case, user=request.user)),
+            "assign": case.is_open,
+            "set_level": case.state in Case.UNDECIDED_STATES,
+        }
+        return [found for found in allowed if possible.get(found.path, True)]
+
+    @action(description="Move", icon="arrow_forward", permissions=["move"], variant=ActionVariant.PRIMARY)
+    def move(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """To its next state."""
+        case = self._case(request, object_id)
+        states = moves.open_to(case=case, user=request.user)
+        if not states:
+            raise PermissionDenied
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            cases.transition(case=case, actor=request.user, **data)
+            return pages.done(request, f"{case.reference} is now: {case.get_state_display().lower()}.", case)
+
+        form = MoveForm(pages.data_of(request), case=case, states=states)
+        return self._page(request, case, "Move", form, act)
+
+    @action(description="Assign", icon="person_add", permissions=["assign"])
+    def assign(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """To a reviewer, or to oneself."""
+        case = self._case(request, object_id)
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            cases.assign(case=case, actor=request.user, **data)
+            return pages.done(request, f"{case.reference} is with {case.assignee or 'nobody'} now.", case)
+
+        form = AssignForm(pages.data_of(request), case=case, initial={"assignee": case.assignee_id or request.user.pk})
+        return self._page(request, case, "Assign", form, act)
+
+    @action(description="Set level", icon="priority_high", permissions=["level"])
+    def set_level(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """As severe as it turned out to be."""
+        case = self._case(request, object_id)
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            cases.set_level(case=case, actor=request.user, **data)
+            return pages.done(request, f"{case.reference} is {case.get_level_display()} now.", case)
+
+        form = LevelForm(pages.data_of(request), case=case, initial={"level": case.level})
+        return self._page(request, case, "Set level", form, act)
+
+    @action(description="Add note", icon="edit_note", permissions=["note"])
+    def add_note(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """For colleagues."""
+        case = self._case(request, object_id)
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            cases.add_note(case=case, text=data["text"], actor=request.user)
+            return pages.done(request, "Noted.", case)
+
+        return self._page(request, case, "Add note", NoteForm(pages.data_of(request)), act)
+
+    def _case(self, request: HttpRequest, object_id: str) -> Case:
+        case: Case = self.object_or_404(request, object_id)
+        if not self.has_view_permission(request, case):
+            raise PermissionDenied
+        return case
+
+    def _page(self, request: HttpRequest, case: Case, what: str, form: forms.Form, act: pages.Act) -> HttpResponse:
+        return pages.form_page(
+            self,
+            request,
+            title=f"{what}: {case.reference}",
+            intro=f"{case.category} · {case.get_level_display()} · {case.get_state_display()}",
+            form=form,
+            submit=what,
+            act=act,
+            obj=case,
+        )
+
+
+def _clock(case: Case, kind: SlaClock.Kind) -> tuple[str, str]:
+    """A clock's tone and words, from what was prefetched."""
+    for sla in case.clocks.all():
+        if sla.kind == kind:
+            reading = clocks.read(sla)
+            return reading.tone, reading.words
+    return "info", "not set"
+
+
+@admin.register(CaseEvent)
+class CaseEventAdmin(Endless, ReadOnlyAdmin):
+    """What happened to cases, newest first. The database refuses any change."""
+
+    ordering = ("-at", "-id")
+    list_display = ("at", "case", "kind", "who", "before", "after")
+    list_select_related = ("case__category", "actor")
+    list_filter = (
+        ("kind", ChoicesDropdownFilter),
+        ("actor", AutocompleteSelectFilter),
+        ("at", RangeDateTimeFilter),
+    )
+    search_fields = ("case__reference",)
+    search_help_text = "Case reference"
+    fields = ("at", "case", "kind", "who", "before", "after", "reason")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CaseEvent]:
+        """Without those of sealed cases, for whom they are sealed."""
+        return without_sealed(super().get_queryset(request), request.user, case="case__")
+
+    @display(description="Who")
+    def who(self, event: CaseEvent) -> str:
+        """The person, or the platform itself."""
+        return str(event.actor) if event.actor else "the platform"

@@ -1,0 +1,111 @@
+"""The clocks of cases, in colour and in words."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateTimeFilter
+from unfold.decorators import display
+
+from accounts.admin.base import ReadOnlyAdmin
+from moderation.admin.visibility import without_sealed
+from moderation.models import SlaClock
+from newapi.kernel import clock
+
+# The last quarter of a promise's time is shown as urgent.
+URGENT_SHARE = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a clock says at a moment. `tone`: success, info, warning or danger."""
+
+    kind: str
+    words: str
+    tone: str
+    due_at: datetime
+
+
+def read(sla: SlaClock, now: datetime | None = None) -> Reading:
+    """Read a clock as a person would: done, due, urgent or late, and by how much."""
+    now = now or clock.now()
+    words, tone = _done(sla) if sla.stopped_at else _running(sla, now)
+    return Reading(sla.get_kind_display(), words, tone, sla.due_at)
+
+
+def _done(sla: SlaClock) -> tuple[str, str]:
+    assert sla.stopped_at is not None
+    late = sla.stopped_at - sla.due_at
+    if late > timedelta():
+        return f"done, {span(late)} late", "warning"
+    return "done in time", "success"
+
+
+def _running(sla: SlaClock, now: datetime) -> tuple[str, str]:
+    if now > sla.due_at:
+        return f"overdue by {span(now - sla.due_at)}", "danger"
+    left = sla.due_at - now
+    is_urgent = now >= sla.started_at + (sla.due_at - sla.started_at) * URGENT_SHARE
+    return f"due in {span(left)}", "warning" if is_urgent else "info"
+
+
+def span(length: timedelta) -> str:
+    """A length of time in its two largest units, such as `3 d 4 h`."""
+    minutes = int(length.total_seconds()) // 60
+    days, hours, minutes = minutes // 1440, minutes % 1440 // 60, minutes % 60
+    parts = [(days, "d"), (hours, "h"), (minutes, "min")]
+    shown = [f"{count} {unit}" for count, unit in parts if count][:2]
+    return " ".join(shown) or "less than a minute"
+
+
+class StateFilter(DropdownFilter):
+    """Running, overdue or done."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The choices."""
+        return [("running", "Running"), ("overdue", "Overdue"), ("done", "Done")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SlaClock]) -> QuerySet[SlaClock]:
+        """Only clocks in that state."""
+        wanted = {
+            "running": {"stopped_at": None},
+            "overdue": {"stopped_at": None, "due_at__lt": clock.now()},
+            "done": {"stopped_at__isnull": False},
+        }
+        return queryset.filter(**wanted[self.value()]) if self.value() in wanted else queryset
+
+
+@admin.register(SlaClock)
+class SlaClockAdmin(ReadOnlyAdmin):
+    """Promises of time. They are set, advanced and stopped by what happens to the case."""
+
+    list_display = ("case", "kind", "reading", "due_at", "stopped_at", "breached_at")
+    list_select_related = ("case__category",)
+    list_filter = (StateFilter, ("kind", ChoicesDropdownFilter), ("due_at", RangeDateTimeFilter))
+    search_fields = ("case__reference", "case__organisation__name")
+    search_help_text = "Case reference or organisation"
+    fields = (
+        "case", "kind", "reading_text", "started_at", "due_at", "warned_percent", "stopped_at", "breached_at",
+        "breach_is_inherited",
+    )  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SlaClock]:
+        """Without those of sealed cases, for whom they are sealed."""
+        return without_sealed(super().get_queryset(request), request.user, case="case__")
+
+    @display(description="Says", label={tone: tone for tone in ("success", "info", "warning", "danger")})
+    def reading(self, sla: SlaClock) -> tuple[str, str]:
+        """In colour."""
+        found = read(sla)
+        return found.tone, found.words
+
+    @display(description="Says")
+    def reading_text(self, sla: SlaClock) -> str:
+        """In words."""
+        return read(sla).words

@@ -1,0 +1,257 @@
+"""Restrictions: imposed by a form, lifted by an act; the gateway obeys at the next call."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Model as AnyModel
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    ChoicesDropdownFilter,
+    DropdownFilter,
+    RangeDateTimeFilter,
+)
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from accounts.admin import pages
+from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.fields import picker
+from accounts.admin.reasons import ReasonedForm
+from accounts.models import APIKey, Membership, Organisation
+from channels.models import Route
+from moderation.admin.visibility import without_sealed
+from moderation.models import Restriction
+from moderation.services import restrictions
+from newapi.kernel import clock
+
+Scope = Restriction.Scope
+_STATE = {"In force": "danger", "To come": "warning", "Ended": None, "Lifted": "success"}
+
+# For each scope: the form's field that names the target, and how a target is written.
+_TARGETS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    Scope.PROJECT: ("project", lambda project: str(project.pk)),
+    Scope.MEMBER: ("member", lambda user: str(user.pk)),
+    Scope.API_KEY: ("api_key", lambda api_key: str(api_key.pk)),
+    Scope.MODEL: ("model", lambda model: model.name),
+    Scope.FEATURE: ("feature", str),
+}
+
+
+class ImposeForm(ReasonedForm):
+    """Whom or what to refuse, from when until when. The page shows the one target field that the scope needs."""
+
+    organisation = picker(Restriction._meta.get_field("organisation"), label="Organisation")
+    scope = forms.ChoiceField(
+        label="What to restrict",
+        choices=Scope.choices,
+        initial=Scope.ORGANISATION,
+        widget=UnfoldAdminSelectWidget(attrs={"x-model": "scope"}),
+        help_text="“Organisation” refuses every call; the others refuse a part and leave the rest alone.",
+    )
+    project = picker(APIKey._meta.get_field("project"), label="Project", required=False)
+    member = picker(Membership._meta.get_field("user"), label="Member", required=False)
+    api_key = forms.CharField(
+        label="API key", required=False, help_text="Its name, or its first and last characters as its page shows them."
+    )
+    model = picker(Route._meta.get_field("model"), label="Model", required=False)
+    feature = forms.ChoiceField(
+        label="Feature", required=False, choices=[("", "–"), *((name, name) for name in restrictions.FEATURES)]
+    )
+    category = picker(
+        Restriction._meta.get_field("category"),
+        label="Policy category",
+        required=False,
+        help_text="Callers see its code. Empty: the case's.",
+    )
+    case = picker(
+        Restriction._meta.get_field("case"), label="Case", required=False, help_text="Callers see its reference."
+    )
+    starts_at = forms.SplitDateTimeField(label="From", required=False, help_text="In UTC. Empty: now.")
+    ends_at = forms.SplitDateTimeField(
+        label="Until",
+        required=False,
+        help_text="In UTC. Empty: until lifted. Ends by the clock, whatever is down.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for scope, (name, _) in _TARGETS.items():
+            self.fields[name].shown_when = f"scope === '{scope}'"
+
+    def clean(self) -> dict[str, Any]:
+        """The scope's own field must be filled; the others do not count."""
+        data = super().clean() or {}
+        name, _ = _TARGETS.get(data.get("scope", ""), ("", str))
+        if name and not data.get(name):
+            self.add_error(name, "Say which one.")
+        elif name == "api_key" and data.get("organisation"):
+            data["api_key"] = self._find_key(data["organisation"], data["api_key"])
+        return data
+
+    def _find_key(self, organisation: Organisation, told: str) -> APIKey | None:
+        """The one key of the organisation that is meant."""
+        found = APIKey.objects.filter(organisation=organisation).filter(Q(hint=told) | Q(name=told))[:2]
+        if len(found) == 1:
+            return found[0]
+        self.add_error("api_key", f"{organisation} has {'several keys' if found else 'no key'} of that name.")
+        return None
+
+    @property
+    def alpine(self) -> str:
+        """What the page's script starts with."""
+        return f"{{ scope: '{self['scope'].value() or Scope.ORGANISATION}' }}"
+
+    def order(self) -> dict[str, Any]:
+        """The arguments of restrictions.impose."""
+        data = self.cleaned_data
+        name, write = _TARGETS.get(data["scope"], ("", str))
+        plain = ("organisation", "scope", "category", "case", "starts_at", "ends_at", "reason")
+        return {**{field: data[field] for field in plain}, "target": write(data[name]) if name else ""}
+
+
+class StateFilter(DropdownFilter):
+    """In force, to come, or over; judged by the clock."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The choices."""
+        return [("in_force", "In force"), ("to_come", "To come"), ("over", "Ended or lifted")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Restriction]) -> QuerySet[Restriction]:
+        """Only restrictions in that state."""
+        now = clock.now()
+        over = Q(lifted_at__isnull=False) | Q(ends_at__lte=now)
+        wanted = {
+            "in_force": Q(starts_at__lte=now) & ~over,
+            "to_come": Q(starts_at__gt=now) & ~over,
+            "over": over,
+        }
+        return queryset.filter(wanted[self.value()]) if self.value() in wanted else queryset
+
+
+@admin.register(Restriction)
+class RestrictionAdmin(ReadOnlyAdmin):
+    """Imposing is adding. There is no change: lift it and impose another."""
+
+    list_display = ("organisation", "what", "state", "category_code", "case", "starts_at", "until", "created_by")
+    list_select_related = ("organisation", "category", "case__category", "created_by")
+    list_filter = (
+        StateFilter,
+        ("scope", ChoicesDropdownFilter),
+        ("organisation", AutocompleteSelectFilter),
+        ("category", AutocompleteSelectFilter),
+        ("starts_at", RangeDateTimeFilter),
+    )
+    search_fields = ("organisation__name", "target", "case__reference", "category__code")
+    search_help_text = "Organisation, target, case or policy code"
+    date_hierarchy = "starts_at"
+    fields = ("organisation", "what", "state_text", "category", "case", "reason", "starts_at", "until",
+              "created_by", "created_at", "lifted_at", "lifted_by")  # fmt: skip
+    actions_detail = ("lift",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Restriction]:
+        """Without those of sealed cases, for whom they are sealed."""
+        return without_sealed(super().get_queryset(request), request.user, case="case__")
+
+    def has_add_permission(self, request: HttpRequest, obj: AnyModel | None = None) -> bool:
+        """Imposing."""
+        return request.user.has_perm("moderation.add_restriction")
+
+    def has_lift_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Who may change restrictions."""
+        return request.user.has_perm("moderation.change_restriction")
+
+    @display(description="What", ordering="scope")
+    def what(self, restriction: Restriction) -> str:
+        """Scope and target."""
+        return f"{restriction.get_scope_display()} {restriction.target}".strip()
+
+    @display(description="State", label=_STATE)
+    def state(self, restriction: Restriction) -> str:
+        """Of this moment."""
+        return _state(restriction)
+
+    @display(description="State")
+    def state_text(self, restriction: Restriction) -> str:
+        """Of this moment."""
+        return _state(restriction)
+
+    @display(description="Category", ordering="category__code")
+    def category_code(self, restriction: Restriction) -> str:
+        """By its code."""
+        return restriction.category.code if restriction.category else "–"
+
+    @display(description="Until", ordering="ends_at")
+    def until(self, restriction: Restriction) -> Any:
+        """Its end."""
+        return restriction.ends_at or "lifted"
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Impose one."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = ImposeForm(pages.data_of(request), initial=request.GET.dict())
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            made = restrictions.impose(**form.order(), actor=request.user)
+            return pages.done(request, f"Restricted: {made}. The next call there is refused.", made)
+
+        return pages.form_page(
+            self,
+            request,
+            title="Impose a restriction",
+            intro="Refused from the next call on, on every worker.",
+            form=form,
+            submit="Impose",
+            act=act,
+            is_danger=True,
+        )
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Only what is not over can be lifted."""
+        restriction = self.get_object(request, object_id)
+        is_over = restriction is None or _state(restriction) in ("Ended", "Lifted")
+        return [] if is_over else super().get_actions_detail(request, object_id)
+
+    @action(description="Lift", icon="lock_open", permissions=["lift"], variant=ActionVariant.PRIMARY)
+    def lift(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """End it before its time."""
+        restriction: Restriction = self.object_or_404(request, object_id)
+        if not self.has_view_permission(request, restriction):
+            raise PermissionDenied
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            if not restrictions.lift(restriction=restriction, actor=request.user, reason=data["reason"]):
+                raise ValidationError("It was over already.")
+            return pages.done(request, "Lifted. Other restrictions stay in force.", restriction)
+
+        return pages.form_page(
+            self,
+            request,
+            title=f"Lift: {restriction}",
+            intro="Calls are served again from the next one on, unless another restriction forbids them.",
+            form=ReasonedForm(pages.data_of(request)),
+            submit="Lift",
+            act=act,
+            obj=restriction,
+        )
+
+
+def _state(restriction: Restriction) -> str:
+    """Judged by the clock."""
+    now = clock.now()
+    if restriction.lifted_at is not None:
+        return "Lifted"
+    if restriction.ends_at is not None and restriction.ends_at <= now:
+        return "Ended"
+    return "To come" if restriction.starts_at > now else "In force"
