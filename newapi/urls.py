@@ -3,7 +3,10 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
-from newapi import health
+from newapi import (
+    health,
+    site,  # noqa: F401 - puts the admin site together
+)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("newapi.gateway.urls")),

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from newapi.settings import env
+from newapi.settings.admin import UNFOLD  # noqa: F401
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 
@@ -46,6 +47,7 @@ MIDDLEWARE = [
     "servestatic.middleware.ServeStaticMiddleware",
     "newapi.middleware.ClientAddressMiddleware",
     "csp.middleware.CSPMiddleware",
+    "newapi.middleware.AdminScriptsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

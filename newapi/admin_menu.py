@@ -1,0 +1,115 @@
+"""The admin's menu: who, where, how much, may it, and the system itself. Each sees what their rights open."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from moderation.admin.visibility import without_sealed
+from moderation.models import Case, SlaClock
+from newapi.kernel import clock
+
+# Title, and (title, icon, model) of each item.
+GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
+    (
+        "Who",
+        (
+            ("Organisations", "apartment", "accounts.organisation"),
+            ("Members", "group", "accounts.membership"),
+            ("Projects", "account_tree", "accounts.project"),
+            ("API keys", "key", "accounts.apikey"),
+            ("People", "person", "accounts.user"),
+            ("Groups of rights", "shield_person", "auth.group"),
+        ),
+    ),
+    (
+        "Where",
+        (
+            ("Channels", "hub", "channels.channel"),
+            ("Models", "smart_toy", "channels.model"),
+            ("Routes", "alt_route", "channels.route"),
+            ("Upstream keys", "vpn_key", "channels.upstreamkey"),
+            ("Upstream accounts", "badge", "channels.upstreamaccount"),
+            ("Providers", "domain", "channels.provider"),
+        ),
+    ),
+    (
+        "How much",
+        (
+            ("Calls", "receipt_long", "billing.usageevent"),
+            ("Wallets", "account_balance_wallet", "billing.wallet"),
+            ("Prices", "sell", "billing.priceversion"),
+            ("Ledger transactions", "menu_book", "billing.ledgertransaction"),
+            ("Ledger transfers", "swap_horiz", "billing.ledgertransfer"),
+            ("Ledger accounts", "account_balance", "billing.ledgeraccount"),
+            ("Usage by month", "calendar_month", "billing.rollupmonth"),
+            ("Usage by day", "today", "billing.rollupday"),
+            ("Usage by hour", "schedule", "billing.rolluphour"),
+            ("Usage by quarter hour", "timelapse", "billing.rollup15m"),
+        ),
+    ),
+    (
+        "May it",
+        (
+            ("Cases", "gavel", "moderation.case"),
+            ("Restrictions", "block", "moderation.restriction"),
+            ("Policy categories", "policy", "moderation.policycategory"),
+            ("Case events", "history", "moderation.caseevent"),
+            ("Clocks", "timer", "moderation.slaclock"),
+        ),
+    ),
+    (
+        "System",
+        (
+            ("Audit record", "fact_check", "accounts.auditevent"),
+            ("Money checks", "verified", "billing.verifierrun"),
+            ("Posting faults", "report", "billing.postingfault"),
+            ("Sums waiting", "hourglass", "billing.rollupdirty"),
+            ("Catalogue version", "sync", "channels.cataloguestate"),
+            ("Jobs", "event_repeat", "django_celery_beat.periodictask"),
+            ("Intervals", "timer_play", "django_celery_beat.intervalschedule"),
+            ("Crontabs", "calendar_clock", "django_celery_beat.crontabschedule"),
+            ("Clocked times", "alarm", "django_celery_beat.clockedschedule"),
+            ("Solar times", "wb_sunny", "django_celery_beat.solarschedule"),
+            ("Second factors", "phonelink_lock", "mfa.authenticator"),
+            ("E-mail addresses", "mail", "account.emailaddress"),
+            ("Locked logins", "lock", "axes.accessattempt"),
+            ("Failed logins", "no_accounts", "axes.accessfailurelog"),
+            ("Logins", "login", "axes.accesslog"),
+        ),
+    ),
+)
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """The menu for a person, with a badge where something is late."""
+    home = {"title": "Home", "icon": "space_dashboard", "link": reverse("admin:index")}
+    groups = [
+        {
+            "title": title,
+            "separator": True,
+            "collapsible": False,
+            "items": [_item(request, *item) for item in items if _may_view(request, item[2])],
+        }
+        for title, items in GROUPS
+    ]
+    return [{"items": [home]}, *(group for group in groups if group["items"])]
+
+
+def _may_view(request: HttpRequest, label: str) -> bool:
+    app, model = label.split(".")
+    return request.user.has_perm(f"{app}.view_{model}")
+
+
+def _item(request: HttpRequest, title: str, icon: str, label: str) -> dict[str, Any]:
+    app, model = label.split(".")
+    item: dict[str, Any] = {"title": title, "icon": icon, "link": reverse(f"admin:{app}_{model}_changelist")}
+    if label == "moderation.case" and (late := late_cases(request)):
+        item |= {"badge": f"{late} late", "badge_variant": "danger"}
+    return item
+
+
+def late_cases(request: HttpRequest) -> int:
+    """How many open cases have a clock that is overdue."""
+    late = SlaClock.objects.filter(stopped_at=None, due_at__lt=clock.now(), case__state__in=Case.OPEN_STATES)
+    return without_sealed(late, request.user, case="case__").values("case").distinct().count()

@@ -1,0 +1,159 @@
+"""The numbers of the admin's home: sums over all organisations, by day in UTC, from the rollups.
+
+Days that are over come from the day rollups; today comes from the 15-minute ones, which are written with
+the usage itself. Currencies are never added to one another.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from django.db.models import F, Model, Q, QuerySet, Sum
+from django.db.models.functions import Coalesce
+
+from accounts.models import Organisation
+from billing.models import Rollup15m, RollupDay
+from billing.models.rollup import Rollup
+from channels.models import Model as AiModel
+from newapi.kernel import clock
+
+TOP = 5
+# Ranked by the database in two tables, then exactly among these.
+CANDIDATES = 20
+_TOKENS = (
+    F("input_tokens") + F("cached_input_tokens") + F("cache_write_tokens") + F("output_tokens") + F("reasoning_tokens")
+)
+
+
+@dataclass(slots=True)
+class Sums:
+    """What was called, used and spent. Costs are nano by currency."""
+
+    calls: int = 0
+    errors: int = 0
+    tokens: int = 0
+    cost_nano: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def add(self, other: "Sums") -> None:
+        """Add what another span of time, or another part of it, had."""
+        self.calls += other.calls
+        self.errors += other.errors
+        self.tokens += other.tokens
+        for currency, nano in other.cost_nano.items():
+            self.cost_nano[currency] += nano
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """So many days up to and including today, UTC."""
+
+    first: date
+    days: int
+
+    @property
+    def dates(self) -> list[date]:
+        """Every day of it, in order."""
+        return [self.first + timedelta(days=number) for number in range(self.days)]
+
+    @property
+    def before(self) -> "Period":
+        """As many days, just before."""
+        return Period(self.first - timedelta(days=self.days), self.days)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One of the top rows: its name, its sums over the period, and those of each day."""
+
+    pk: int
+    name: str
+    total: Sums
+    by_day: dict[date, Sums]
+
+
+def last(days: int) -> Period:
+    """The period that ends today."""
+    return Period(clock.now().date() - timedelta(days=days - 1), days)
+
+
+def by_day(period: Period) -> dict[date, Sums]:
+    """The sums of each day; days without calls have zeros."""
+    found: dict[date, Sums] = {day: Sums() for day in period.dates}
+    for _, day, sums in _rows(period):
+        found[day].add(sums)
+    return found
+
+
+def top_models(period: Period, currency: str) -> list[Ranked]:
+    """The models with the largest spend in a currency; among equals, with the most calls."""
+    return _top(period, "model_id", AiModel, currency)
+
+
+def top_organisations(period: Period, currency: str) -> list[Ranked]:
+    """The organisations with the largest spend in a currency; among equals, with the most calls."""
+    return _top(period, "organisation_id", Organisation, currency)
+
+
+def total(days: Iterable[Sums]) -> Sums:
+    """All of them together."""
+    result = Sums()
+    for day in days:
+        result.add(day)
+    return result
+
+
+def _top(period: Period, dimension: str, named: type[Model], currency: str) -> list[Ranked]:
+    totals: dict[int, Sums] = defaultdict(Sums)
+    days: dict[int, dict[date, Sums]] = defaultdict(lambda: defaultdict(Sums))
+    for pk, day, sums in _rows(period, dimension, _candidates(period, dimension, currency)):
+        assert pk is not None
+        totals[pk].add(sums)
+        days[pk][day].add(sums)
+    order = sorted(totals, key=lambda pk: (-totals[pk].cost_nano[currency], -totals[pk].calls, pk))[:TOP]
+    names = named._default_manager.in_bulk(order)
+    return [Ranked(pk, str(names.get(pk, f"#{pk}")), totals[pk], days[pk]) for pk in order]
+
+
+def _candidates(period: Period, dimension: str, currency: str) -> set[int]:
+    """Who may be among the top: the leaders of the days before and those of today, ranked by the database."""
+    found: set[int] = set()
+    for rows in _tables(period):
+        cost = Coalesce(Sum("cost_nano", filter=Q(currency=currency)), 0)
+        leaders = rows.order_by().values(dimension).annotate(of_cost=cost, of_calls=Sum("calls"))
+        found |= {row[dimension] for row in leaders.order_by("-of_cost", "-of_calls", dimension)[:CANDIDATES]}
+    return found
+
+
+def _tables(period: Period) -> list[QuerySet[Rollup]]:
+    """The rows of a period: those of the days that are over, and those of today if it is in the period."""
+    today = _midnight(clock.now().date())
+    start, end = _midnight(period.first), _midnight(period.first + timedelta(days=period.days))
+    found: list[QuerySet[Any]] = [RollupDay.objects.filter(bucket__gte=start, bucket__lt=min(end, today))]
+    if end > today:
+        found.append(Rollup15m.objects.filter(bucket__gte=max(start, today), bucket__lt=end))
+    return found
+
+
+def _rows(
+    period: Period, dimension: str | None = None, only: set[int] | None = None
+) -> Iterator[tuple[int | None, date, Sums]]:
+    """(dimension's id, day, sums) of a period, grouped by the database."""
+    keys = (*((dimension,) if dimension else ()), "bucket", "currency")
+    for rows in _tables(period):
+        chosen = rows if dimension is None else rows.filter(**{f"{dimension}__in": only})
+        grouped = (
+            chosen.order_by()
+            .values(*keys)
+            .annotate(of_calls=Sum("calls"), of_errors=Sum("errors"), of_tokens=Sum(_TOKENS), of_cost=Sum("cost_nano"))
+        )
+        for row in grouped:
+            # PostgreSQL sums bigints to numerics.
+            cost_nano = defaultdict(int, {row["currency"]: int(row["of_cost"])})
+            sums = Sums(int(row["of_calls"]), int(row["of_errors"]), int(row["of_tokens"]), cost_nano)
+            yield row[dimension] if dimension else None, row["bucket"].astimezone(UTC).date(), sums
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
