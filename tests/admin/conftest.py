@@ -1,0 +1,61 @@
+"""Clients of the admin, and a house in which every table has a row."""
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+
+from accounts.models import APIKey, Organisation, User
+from channels.models import Channel, Model
+from moderation.models import PolicyCategory
+from moderation.services import cases, restrictions
+from tests import cast
+from tests.admin import house as houses
+from tests.admin.house import House
+from tests.admin.pages import REASON
+
+
+@pytest.fixture
+def boss(root: User) -> Client:
+    """Root, logged in."""
+    client = Client()
+    client.force_login(root)
+    return client
+
+
+@pytest.fixture
+def staff(db: None) -> Callable[..., Client]:
+    """Logs in a staff user who has exactly the rights that are named, as app.codename."""
+
+    def log_in(*rights: str) -> Client:
+        user = cast.person(f"staff{User.objects.count()}", is_staff=True)
+        for right in rights:
+            app, codename = right.split(".")
+            user.user_permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return log_in
+
+
+@pytest.fixture
+def house(acme: Organisation, ben: User, raw_key: str, mock_channel: Channel, chat_model: Model, root: User) -> House:
+    """Acme at work, with a case, a restriction and every record that jobs leave."""
+    made = houses.fill(
+        user=ben,
+        api_key=APIKey.objects.get(),
+        raw_key=raw_key,
+        channel=mock_channel,
+        model=chat_model,
+        upstream_secret=cast.UPSTREAM_SECRET,
+    )
+    category = PolicyCategory.objects.filter(is_sealed=False, level="L2").first()
+    case = cases.open_case(
+        organisation=acme, category=category, summary="Odd traffic", source="staff", actor=root, reason=REASON
+    )
+    restrictions.impose(
+        organisation=acme, scope="feature", target="embeddings", case=case, category=category, actor=root, reason=REASON
+    )
+    return made
