@@ -108,7 +108,7 @@ class Migration(migrations.Migration):
                 ('warned_percent', models.PositiveSmallIntegerField(default=0)),
                 ('stopped_at', models.DateTimeField(null=True)),
                 ('breached_at', models.DateTimeField(null=True)),
-                ('breach_is_inherited', models.BooleanField(default=False, help_text='The moment had passed before the promise was made: the level was raised, or the report came in late.')),
+                ('breach_is_inherited', models.BooleanField(default=False, help_text='It was past before the promise was made: the level was raised, or the report came in late.')),
                 ('case', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='clocks', to='moderation.case')),
             ],
             options={

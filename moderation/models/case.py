@@ -131,7 +131,7 @@ class SlaClock(models.Model):
     breached_at = models.DateTimeField(null=True)
     breach_is_inherited = models.BooleanField(
         default=False,
-        help_text="The moment had passed before the promise was made: the level was raised, or the report came in late.",
+        help_text="It was past before the promise was made: the level was raised, or the report came in late.",
     )
 
     class Meta:

@@ -71,11 +71,6 @@ class PolicyCategory(models.Model):
     def __str__(self) -> str:
         return f"{self.code} {self.name}"
 
-    @property
-    def is_in_force(self) -> bool:
-        """Whether a new case or restriction may cite it."""
-        return not self.is_retired and self.pack in self.PACKS_IN_FORCE
-
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Refuses a new code for a row that exists. Raises ProtectedError."""
         if self.pk and PolicyCategory.objects.filter(pk=self.pk).exclude(code=self.code).exists():
@@ -85,3 +80,8 @@ class PolicyCategory(models.Model):
     def delete(self, *args: object, **kwargs: object) -> tuple[int, dict[str, int]]:
         """Refused: decisions cite the code for ever. Retire it instead. Raises ProtectedError."""
         raise ProtectedError("A policy code is retired, never deleted.", {self})
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether a new case or restriction may cite it."""
+        return not self.is_retired and self.pack in self.PACKS_IN_FORCE
