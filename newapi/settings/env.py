@@ -40,6 +40,8 @@ def number(name: str, *, example: str, default: int | None = None, least: int = 
     """A whole number within [least, most]."""
 
     def parse(raw: str) -> int:
+        if not raw.strip().lstrip("-").isdigit():
+            raise ValueError("must be a whole number")
         value = int(raw)
         if not least <= value <= most:
             raise ValueError(f"must lie between {least} and {most}")
