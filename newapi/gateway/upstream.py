@@ -112,6 +112,7 @@ class UpstreamClient:
         # The wait for the head is over; from here on a pause is judged by the idle limit.
         if response.connection is not None and response.connection.protocol is not None:
             response.connection.protocol.read_timeout = idle_timeout_s
+            response.connection.protocol.start_timeout()
         return Answer(response)
 
     async def close(self) -> None:
