@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 State = Case.State
 
 
-@pytest.mark.req("MOD-04", "MOD-13")
+@pytest.mark.req("MOD-04")
 def test_an_opened_case_has_reference_level_source_clocks_event_and_audit_row(acme: Organisation, ira: User) -> None:
     case = desk.case_of(acme, "PA-RATE", actor=ira)
     assert re.fullmatch(rf"C-{clock.now().year}-\d{{6}}", case.reference)
@@ -290,7 +290,6 @@ def test_a_note_is_kept_with_its_author_also_after_the_end(acme: Organisation, r
         cases.add_note(case=case, text="Let me in", actor=ada)
 
 
-@pytest.mark.req("MOD-34")
 @pytest.mark.parametrize(
     "sql", ["UPDATE moderation_caseevent SET reason = 'nothing happened'", "DELETE FROM moderation_caseevent"]
 )

@@ -38,7 +38,6 @@ def targets(organisation: Organisation, user: User, model: Model) -> dict[str, s
     }
 
 
-@pytest.mark.req("MOD-16")
 @pytest.mark.parametrize("scope", Restriction.Scope.values)
 @pytest.mark.django_db
 def test_each_scope_is_in_force_from_now_until_its_end(
@@ -58,7 +57,7 @@ def test_each_scope_is_in_force_from_now_until_its_end(
     assert (row.actor, row.organisation, row.reason) == (rex, acme, "Rates beaten")
 
 
-@pytest.mark.req("GW-26", "GW-27")
+@pytest.mark.req("GW-27")
 @pytest.mark.django_db
 @pytest.mark.parametrize("scope", ["organisation", "project", "member", "api_key"])
 def test_the_gateways_passport_refuses_the_restricted_and_only_until_the_end(
@@ -208,7 +207,6 @@ def test_the_database_itself_refuses_a_target_without_scope_or_an_end_before_the
             Restriction.objects.create(organisation=acme, reason="By hand", **words)
 
 
-@pytest.mark.req("GW-26", "MOD-16")
 @pytest.mark.django_db(transaction=True)
 def test_both_imposing_and_lifting_make_every_worker_reload_before_its_next_call(acme: Organisation) -> None:
     """The epoch in Redis is what ADMIT compares with the one of a worker's cached passport."""
