@@ -203,6 +203,7 @@ class PriceVersionAdmin(ReadOnlyAdmin):
         "price_group",
         ("effective_from", RangeDateTimeFilter),
     )
+    ordering = ("-effective_from",)
     search_fields = ("model__name", "currency", "price_group")
     search_help_text = "Model, currency or price group"
     date_hierarchy = "effective_from"

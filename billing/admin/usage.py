@@ -23,6 +23,11 @@ _COMPONENTS = (
 )
 
 
+def unbroken(text: str) -> str:
+    """A short text that stays on one line in a narrow column."""
+    return text.replace(" ", "\u00a0")
+
+
 class WhenFilter(DropdownFilter):
     """By age. The key carries the time, so this is a range of keys and needs no other index."""
 
@@ -72,7 +77,7 @@ class StatusFilter(DropdownFilter):
 class UsageEventAdmin(Endless, ReadOnlyAdmin):
     """What calls used and cost. No prompt and no answer is stored anywhere."""
 
-    list_display = ("at", "organisation", "key", "model", "channel", "result", "tokens", "cost", "latency")
+    list_display = ("when", "organisation", "key", "model", "channel", "result", "tokens", "cost", "latency")
     list_select_related = ("organisation", "api_key", "model", "channel")
     list_filter = (
         WhenFilter,
@@ -103,6 +108,11 @@ class UsageEventAdmin(Endless, ReadOnlyAdmin):
         except ValueError:
             return queryset.none(), False
 
+    @display(description="When (UTC)")
+    def when(self, event: UsageEvent) -> str:
+        """Its admission, to the second."""
+        return unbroken(f"{event.at:%d %b %Y %H:%M:%S}")
+
     @display(description="Key")
     def key(self, event: UsageEvent) -> str:
         """By name."""
@@ -119,17 +129,17 @@ class UsageEventAdmin(Endless, ReadOnlyAdmin):
         went_in = event.input_tokens + event.cached_input_tokens + event.cache_write_tokens
         came_out = event.output_tokens + event.reasoning_tokens
         mark = " (estimated)" if event.usage_source == UsageEvent.Source.ESTIMATE else ""
-        return f"{went_in:,} → {came_out:,}{mark}"
+        return unbroken(f"{went_in:,} → {came_out:,}{mark}")
 
     @display(description="Cost")
     def cost(self, event: UsageEvent) -> str:
         """The sum of the components."""
-        return money.display(event.cost_nano, event.currency)
+        return unbroken(money.display(event.cost_nano, event.currency))
 
     @display(description="Took")
     def latency(self, event: UsageEvent) -> str:
         """Until the caller saw the end."""
-        return f"{event.latency_ms:,} ms"
+        return unbroken(f"{event.latency_ms:,} ms")
 
     @display(description="First byte after")
     def first_byte(self, event: UsageEvent) -> str:

@@ -1,0 +1,137 @@
+"""One batch of usage, booked in one database transaction: rows, ledger, wallets, rollup. All or nothing."""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from django.db import transaction
+
+from billing.models import LedgerAccount, LedgerTransaction, LedgerTransfer, UsageEvent, Wallet
+from billing.services import buckets, ledger
+from billing.services.usage_rows import row_of
+from billing.usage_record import UsageRecord
+
+Purse = tuple[int, str]  # organisation id, currency
+Accounts = Mapping[tuple[int | None, str, str], LedgerAccount]
+
+
+class Raced(Exception):
+    """A wallet changed between reading and writing. Nothing was booked; try again."""
+
+
+@transaction.atomic
+def book(records: Sequence[UsageRecord]) -> int:
+    """Book the records whose ids are not in the database yet. Returns how many were new.
+
+    Raises Raced, and IntegrityError when another poster booked one of them meanwhile: roll back, try again.
+    Other database errors pass through.
+    """
+    unique = {record.id: record for record in reversed(records)}  # of two with one id, the first stays
+    # Locked in order of their keys. Everything else that is written here belongs to these organisations,
+    # so posters of one organisation go one after the other. On SQLite the whole transaction does that.
+    wallets = _wallets({(record.organisation, record.currency) for record in unique.values()})
+    standing = set(UsageEvent.objects.filter(pk__in=unique).values_list("pk", flat=True))
+    fresh = sorted((record for record in unique.values() if record.id not in standing), key=lambda record: record.id)
+    if not fresh:
+        return 0
+    booked = _book_costs(fresh, wallets)
+    UsageEvent.objects.bulk_create(
+        row_of(record, transaction_id=booked.get(_purse(record)) if record.costs.total else None) for record in fresh
+    )
+    buckets.add(fresh)
+    return len(fresh)
+
+
+def _book_costs(fresh: Sequence[UsageRecord], wallets: Mapping[Purse, Wallet]) -> dict[Purse, uuid.UUID]:
+    """One transaction for each wallet that is charged. Returns their ids."""
+    charged: dict[Purse, list[UsageRecord]] = defaultdict(list)
+    for record in fresh:
+        if record.costs.total:
+            charged[_purse(record)].append(record)
+    accounts = _accounts(charged)
+    transactions, transfers = [], []
+    for purse, records in sorted(charged.items()):
+        total_nano = sum(record.costs.total for record in records)
+        excess_nano = _charge(wallets[purse], total_nano)
+        entry = _transaction(purse, records)
+        transactions.append(entry)
+        transfers += ledger.transfers_of(entry, _moves(purse, accounts, total_nano, excess_nano))
+    LedgerTransaction.objects.bulk_create(transactions)
+    LedgerTransfer.objects.bulk_create(transfers)
+    return dict(zip(sorted(charged), (entry.pk for entry in transactions), strict=True))
+
+
+def _transaction(purse: Purse, records: Sequence[UsageRecord]) -> LedgerTransaction:
+    """Unsaved. Its key names the first request in it, whose row comes with it and exists only once."""
+    organisation_id, currency = purse
+    kind = LedgerTransaction.Kind.USAGE
+    contents = [[str(record.id), record.costs.total] for record in records]
+    return LedgerTransaction(
+        kind=kind,
+        idempotency_key=f"usage:{organisation_id}:{currency}:{records[0].id}",
+        request_hash=ledger.request_hash(kind=kind, contents=contents),
+        reason=f"{len(records)} calls",
+    )
+
+
+def _charge(wallet: Wallet, total_nano: int) -> int:
+    """Count usage into a wallet. Returns what goes beyond its floor and is owed. Raises Raced."""
+    room_nano = wallet.balance_nano + wallet.credit_limit_nano
+    excess_nano = max(0, total_nano - max(0, room_nano))
+    changed = Wallet.objects.filter(
+        pk=wallet.pk,
+        funded_nano=wallet.funded_nano,
+        used_nano=wallet.used_nano,
+        owed_nano=wallet.owed_nano,
+        credit_limit_nano=wallet.credit_limit_nano,
+    ).update(used_nano=wallet.used_nano + total_nano, owed_nano=wallet.owed_nano + excess_nano)
+    if not changed:
+        raise Raced
+    return excess_nano
+
+
+def _moves(purse: Purse, accounts: Accounts, total_nano: int, excess_nano: int) -> list[ledger.Move]:
+    organisation_id, currency = purse
+    revenue = accounts[None, LedgerAccount.Kind.REVENUE, currency]
+    parts = {LedgerAccount.Kind.WALLET: total_nano - excess_nano, LedgerAccount.Kind.RECEIVABLE: excess_nano}
+    return [(accounts[organisation_id, kind, currency], revenue, nano) for kind, nano in parts.items() if nano]
+
+
+def _wallets(purses: set[Purse]) -> dict[Purse, Wallet]:
+    """The wallets, locked; those that do not exist yet are opened."""
+    wallets = _locked(purses)
+    missing = purses - wallets.keys()
+    for organisation_id, currency in sorted(missing):
+        Wallet.objects.get_or_create(organisation_id=organisation_id, currency=currency)
+    return _locked(purses) if missing else wallets
+
+
+def _locked(purses: set[Purse]) -> dict[Purse, Wallet]:
+    organisations = {organisation_id for organisation_id, _ in purses}
+    wallets = Wallet.objects.select_for_update().filter(organisation_id__in=organisations).order_by("pk")
+    return {(wallet.organisation_id, wallet.currency): wallet for wallet in wallets}
+
+
+def _accounts(purses: Iterable[Purse]) -> Accounts:
+    """Every ledger account that usage of these wallets moves money between, by (organisation, kind, currency)."""
+    own = (LedgerAccount.Kind.WALLET, LedgerAccount.Kind.RECEIVABLE)
+    wanted = {(organisation_id, kind.value, currency) for organisation_id, currency in purses for kind in own}
+    found = _by_place(LedgerAccount.objects.filter(organisation_id__in={place[0] for place in wanted}, kind__in=own))
+    currencies = {place[2] for place in wanted}
+    revenue = LedgerAccount.Kind.REVENUE
+    found |= _by_place(LedgerAccount.objects.filter(organisation=None, kind=revenue, currency__in=currencies))
+    wanted |= {(None, revenue.value, currency) for currency in currencies}
+    for place in wanted - found.keys():
+        organisation_id, kind, currency = place
+        found[place], _ = LedgerAccount.objects.get_or_create(
+            organisation_id=organisation_id, kind=kind, currency=currency
+        )
+    return found
+
+
+def _by_place(accounts: Iterable[LedgerAccount]) -> dict[tuple[int | None, str, str], LedgerAccount]:
+    return {(account.organisation_id, account.kind, account.currency): account for account in accounts}
+
+
+def _purse(record: UsageRecord) -> Purse:
+    return record.organisation, record.currency

@@ -1,0 +1,41 @@
+"""Celery's doors to the billing app. What each does is in billing.services."""
+
+from celery import shared_task
+
+from billing.services import holds, partitions, posting, rollups, verifier, wallets
+
+
+@shared_task
+def post_usage() -> int:
+    """Take usage from the tills into the database."""
+    return posting.post()
+
+
+@shared_task
+def roll_up() -> int:
+    """Sum usage up into hours, days and months."""
+    return rollups.roll_up()
+
+
+@shared_task
+def sweep_holds() -> int:
+    """Settle the holds of workers that are gone."""
+    return holds.sweep()
+
+
+@shared_task
+def publish_funds() -> int:
+    """Tell Redis the funds that could not be told when they changed."""
+    return wallets.publish_missed()
+
+
+@shared_task
+def verify_money() -> int:
+    """Check what must always be true of money. Returns the number of findings."""
+    return len(verifier.run().findings)
+
+
+@shared_task
+def prepare_partitions() -> int:
+    """Make the usage partitions of the months to come."""
+    return partitions.prepare()
