@@ -139,13 +139,20 @@ _TOTALS = {f"{name}_total": Sum(name) for name in Rollup.SUMS}
 _TOKENS = (
     F("input_tokens") + F("cached_input_tokens") + F("cache_write_tokens") + F("output_tokens") + F("reasoning_tokens")
 )
+# In the order of GroupSum's last four fields.
+_GROUP_TOTALS = {
+    "calls_total": Sum("calls"),
+    "errors_total": Sum("errors"),
+    "tokens_total": Sum(_TOKENS),
+    "cost_nano_total": Sum("cost_nano"),
+}
 
 
 def _by(column: str, names: _Names, *, organisation: Organisation, days: int) -> list[GroupSum]:
     today = _today()
     sums: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for rows in _period(organisation, today - timedelta(days=days - 1), today):
-        grouped = rows.values_list(column).annotate(Sum("calls"), Sum("errors"), Sum(_TOKENS), Sum("cost_nano"))
+        grouped = rows.values_list(column).annotate(**_GROUP_TOTALS)
         for group, *values in grouped.order_by(column):
             sums[group] = [total + value for total, value in zip(sums[group], values, strict=True)]
     words = names.of(set(sums))
