@@ -17,6 +17,7 @@ from tests.processes import MockUpstream, start_mock
 from tests.tools import flush
 
 flush.install()
+pytest_plugins = ["tests.tools.trace"]
 
 
 @pytest.fixture(scope="session", autouse=True)

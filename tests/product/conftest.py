@@ -102,18 +102,18 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def upstream() -> Iterator[MockUpstream]:
-    """A mock provider of this module's own."""
+    """A mock provider of these tests' own."""
     process, mock = start_mock()
     yield mock
     process.terminate()
     process.wait(timeout=10)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def product(tmp_path_factory: pytest.TempPathFactory, upstream: MockUpstream) -> Iterator[Product]:
-    """The product, running, with the demonstration's set-up on the module's upstream."""
+    """The product, running, with the demonstration's set-up on that upstream."""
     folder = tmp_path_factory.mktemp("product")
     env = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "TEST_DATABASE"))},

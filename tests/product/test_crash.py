@@ -12,7 +12,7 @@ import requests
 from tests.processes import MockUpstream, until
 from tests.product.conftest import HOLD_DEADLINE_S, Product
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("product")]
 # The promise is the hold's deadline plus a minute.
 RECOVERY_S = HOLD_DEADLINE_S + 60
 

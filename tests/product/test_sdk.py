@@ -7,7 +7,7 @@ from openai import OpenAI
 from tests.processes import MockUpstream
 from tests.product.conftest import Product
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("product")]
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 WEATHER = {
     "type": "function",

@@ -11,7 +11,7 @@ import requests
 from tests.processes import ROOT, free_port, until
 from tests.product.conftest import Product
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("product")]
 
 
 @pytest.fixture(scope="module")
