@@ -45,6 +45,13 @@ class JobForm(forms.ModelForm):
         fields = ("name", "task", "enabled", "description", "interval", "crontab", "clocked", "solar", "one_off",
                   "start_time", "expires", "expire_seconds", "args", "kwargs")  # fmt: skip
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        own, field = self.instance.task, self.fields.get("task")
+        if own and isinstance(field, forms.ChoiceField) and own not in dict(known_tasks()):
+            # A task that this version no longer has must not be lost by looking at its row.
+            field.choices = [*known_tasks(), (own, f"{own} (unknown here)")]
+
     def clean(self) -> dict[str, Any]:
         """Arguments are JSON of the right shape."""
         data = super().clean() or {}
@@ -127,7 +134,7 @@ class JobAdmin(GovernedAdmin):
 class ScheduleAdmin(GovernedAdmin):
     """A time that jobs refer to."""
 
-    list_filter = ()
+    list_filter: tuple[Any, ...] = ()
     deletable = True
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
+from django.utils.text import capfirst
 from unfold.dataclasses import SearchResult
 
 from accounts.admin.pages import object_url
@@ -36,7 +37,7 @@ def find(request: HttpRequest, term: str) -> list[SearchResult]:
         rows, _ = page.get_search_results(request, page.get_queryset(request), term)
         found += [
             SearchResult(
-                title=str(row), description=str(model._meta.verbose_name).capitalize(), link=object_url(row), icon=icon
+                title=str(row), description=capfirst(model._meta.verbose_name), link=object_url(row), icon=icon
             )
             for row in rows.distinct()[:ROWS_PER_TABLE_MAX]
         ]

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Awaitable, Callable
+from inspect import isawaitable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -56,15 +57,14 @@ class AdminScriptsMiddleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if iscoroutinefunction(self):
-            return self._later(request)
-        return self._marked(request, self.get_response(request))
+        response: Any = self.get_response(request)
+        return self._later(request, response) if isawaitable(response) else self._marked(request, response)
 
-    async def _later(self, request: HttpRequest) -> HttpResponseBase:
-        return self._marked(request, await self.get_response(request))  # type: ignore[misc]
+    async def _later(self, request: HttpRequest, response: Awaitable[HttpResponseBase]) -> HttpResponseBase:
+        return self._marked(request, await response)
 
     @staticmethod
-    def _marked(request: HttpRequest, response: Any) -> Any:
+    def _marked(request: HttpRequest, response: Any) -> HttpResponseBase:
         if request.path_info.startswith("/admin/"):
             response._csp_update = {"script-src": ["'unsafe-eval'"]}
         return response

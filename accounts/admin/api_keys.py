@@ -14,10 +14,11 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from accounts.admin import pages
-from accounts.admin.base import GovernedAdmin, address_of
+from accounts.admin.base import GovernedAdmin
 from accounts.admin.fields import LinesField, NanoField, picker
 from accounts.admin.limits import LIMITS, budget_text
 from accounts.admin.reasons import ReasonedForm
+from accounts.admin.requests import actor_of, address_of
 from accounts.models import APIKey, Limits, Project
 from accounts.services import api_keys
 from newapi.kernel import clock, money
@@ -78,10 +79,10 @@ class KeyForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "project" in self.fields:
-            field = self.fields["project"]
+        field = self.fields.get("project")
+        if isinstance(field, forms.ModelChoiceField):
             field.queryset = Project.objects.filter(organisation=self.instance.organisation_id)
-            field.label_from_instance = lambda project: project.name
+            field.empty_label = None
 
 
 class StateFilter(DropdownFilter):
@@ -184,7 +185,7 @@ class APIKeyAdmin(GovernedAdmin):
         made = api_keys.create(
             **{field: data[field] for field in plain},
             limits={field: data[field] for field in APIKey.LIMIT_FIELDS},
-            actor=request.user,
+            actor=actor_of(request),
             reason=data["reason"],
             address=address_of(request),
         )
@@ -204,7 +205,7 @@ class APIKeyAdmin(GovernedAdmin):
             # A fresh row: the service compares with what is stored, and the form has changed its own copy.
             api_key=APIKey.objects.select_related("project").get(pk=obj.pk),
             fields={name: form.cleaned_data[name] for name in form.changed_data if name in api_keys.CHANGEABLE},
-            actor=request.user,
+            actor=actor_of(request),
             reason=form.cleaned_data["reason"],
             address=address_of(request),
         )
@@ -225,7 +226,9 @@ class APIKeyAdmin(GovernedAdmin):
             raise PermissionDenied
 
         def act(data: dict[str, Any]) -> HttpResponse:
-            api_keys.revoke(api_key=api_key, actor=request.user, reason=data["reason"], address=address_of(request))
+            api_keys.revoke(
+                api_key=api_key, actor=actor_of(request), reason=data["reason"], address=address_of(request)
+            )
             return pages.done(request, f"Revoked “{api_key.name}”. The next call with it is refused.", api_key)
 
         return pages.form_page(

@@ -5,6 +5,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, FieldTextFilt
 from unfold.decorators import display
 
 from accounts.admin.base import Endless, ReadOnlyAdmin
+from accounts.admin.texts import moment
 from accounts.models import AuditEvent
 
 
@@ -12,7 +13,7 @@ from accounts.models import AuditEvent
 class AuditEventAdmin(Endless, ReadOnlyAdmin):
     """Appended by services, changed by nobody; the database refuses it as well."""
 
-    list_display = ("at", "who", "action", "object_text", "organisation", "reason")
+    list_display = ("when", "who", "action", "object_text", "organisation", "reason")
     list_select_related = ("actor", "organisation")
     list_filter = (
         ("at", RangeDateTimeFilter),
@@ -35,6 +36,11 @@ class AuditEventAdmin(Endless, ReadOnlyAdmin):
         "reason",
         "changes",
     )
+
+    @display(description="When (UTC)")
+    def when(self, event: AuditEvent) -> str:
+        """To the second."""
+        return moment(event.at)
 
     @display(description="Who")
     def who(self, event: AuditEvent) -> str:

@@ -18,15 +18,11 @@ from unfold.paginator import InfinitePaginator
 from accounts.admin import changes, deletion, exports, pages, panels
 from accounts.admin.fields import NanoField
 from accounts.admin.reasons import ReasonedForm, with_reason
+from accounts.admin.requests import actor_of, address_of
 from accounts.models import AuditEvent
 from accounts.services import audit
 
 Fieldsets = list[tuple[str | None, dict[str, Any]]]
-
-
-def address_of(request: HttpRequest) -> str | None:
-    """The caller's address for the audit record, as ClientAddressMiddleware established it."""
-    return request.META.get("REMOTE_ADDR") or None
 
 
 class NanoFields:
@@ -51,18 +47,19 @@ class BaseAdmin(NanoFields, ModelAdmin):
     list_filter_submit = True
     show_full_result_count = False
     warn_unsaved_form = True
+    list_fullwidth = True
     empty_value_display = "–"
     change_form_outer_before_template = "admin/panels.html"
-    actions = ("export_csv",)
+    actions: tuple[str, ...] = ("export_csv",)
 
     @admin.action(description="Download as CSV", permissions=["view"])
     def export_csv(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse:
         """The selected rows, without secrets. That they left the house is on record."""
         response, count = exports.to_csv(queryset)
         audit.record(
-            actor=request.user,
+            actor=actor_of(request),
             action=f"{self.noun}.export",
-            target=request.user,
+            target=actor_of(request),
             reason=f"Downloaded {count} rows as CSV",
             address=address_of(request),
         )
@@ -87,7 +84,7 @@ class BaseAdmin(NanoFields, ModelAdmin):
             pages.list_url(AuditEvent, object_type__exact=self.opts.label_lower, object_id__exact=object_id)
         )
 
-    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> HttpResponse:  # type: ignore[override]
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
         """Add the panels that apps have registered for the object."""
         obj = kwargs.get("obj")
         context["panels"] = panels.of(request, obj) if obj else []
@@ -101,10 +98,10 @@ class BaseAdmin(NanoFields, ModelAdmin):
         return obj
 
     # What happened is written once, by the audit service; Django's own log would be a second, poorer copy.
-    def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> None:  # type: ignore[override]
+    def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> None:
         """Nothing: the audit record has it."""
 
-    def log_change(self, request: HttpRequest, obj: Model, message: Any) -> None:  # type: ignore[override]
+    def log_change(self, request: HttpRequest, obj: Model, message: Any) -> None:
         """Nothing: the audit record has it."""
 
 
@@ -125,10 +122,11 @@ class ReadOnlyAdmin(BaseAdmin):
 
 
 class Endless:
-    """For tables that only grow: newest first, no COUNT, no sorting by what has no index."""
+    """For tables that only grow: newest first, no COUNT (facets would be one), no sorting by what has no index."""
 
     paginator = InfinitePaginator
     list_disable_select_all = True
+    show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
 
 
@@ -136,6 +134,7 @@ class GovernedAdmin(BaseAdmin):
     """Add and change with a reason and an audit row. Deletion only where `deletable`, and only of the unused."""
 
     deletable = False
+    change_form_after_template = "admin/reason.html"
 
     def get_form(
         self, request: HttpRequest, obj: Model | None = None, change: bool = False, **kwargs: Any
@@ -145,14 +144,16 @@ class GovernedAdmin(BaseAdmin):
         return super().get_form(request, obj, change=change, **kwargs)
 
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Fieldsets:
-        """The fields, and the reason at the end for whoever may write."""
-        sections = []
-        for name, options in self.sections(request, obj):
-            fields = [field for field in options["fields"] if field != "reason"]
-            sections.append((name, {**options, "fields": fields}))
-        if self.may_write(request, obj):
-            sections.append(("Why", {"fields": ["reason"]}))
-        return sections
+        """The fields without the reason, which the page asks last, below the inlines."""
+        return [
+            (name, {**options, "fields": [field for field in options["fields"] if field != "reason"]})
+            for name, options in self.sections(request, obj)
+        ]
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
+        """Ask for the reason if the page is a form for this person."""
+        context["asks_reason"] = self.may_write(request, kwargs.get("obj"))
+        return super().render_change_form(request, context, **kwargs)
 
     def sections(self, request: HttpRequest, obj: Model | None) -> Fieldsets:
         """The fieldsets without the reason. Pages whose fields depend on the object say so here."""
@@ -215,7 +216,7 @@ class GovernedAdmin(BaseAdmin):
         """Append an audit row about an object of this or of an inline's model."""
         noun = str(obj._meta.verbose_name).lower().replace(" ", "_")
         audit.record(
-            actor=request.user,
+            actor=actor_of(request),
             action=f"{noun}.{verb}",
             target=obj,
             reason=reason,

@@ -1,6 +1,6 @@
 """Deletion in the admin: only of what nothing has ever used, and with a reason."""
 
-from django.db.models import Model
+from django.db.models import ForeignObjectRel, Model
 
 
 def used_by(obj: Model) -> str | None:
@@ -12,9 +12,9 @@ def used_by(obj: Model) -> str | None:
     relations = [
         relation
         for relation in obj._meta.get_fields(include_hidden=True)
-        if relation.auto_created and not relation.concrete and not relation.related_model._meta.auto_created
+        if isinstance(relation, ForeignObjectRel) and not relation.related_model._meta.auto_created
     ]
-    relations.sort(key=lambda relation: (relation.hidden, relation.related_model._meta.model_name))
+    relations.sort(key=lambda relation: (relation.hidden, relation.related_model._meta.model_name or ""))
     for relation in relations:
         if relation.related_model._base_manager.filter(**{relation.field.name: obj}).exists():
             return str(relation.related_model._meta.verbose_name_plural)

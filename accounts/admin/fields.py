@@ -113,7 +113,7 @@ class LinesField(forms.CharField):
 def picker(of: models.ForeignKey, **kwargs: Any) -> forms.ModelChoiceField:
     """A searching choice of the rows that a foreign key may point to. The user needs the right to view them."""
     return forms.ModelChoiceField(
-        queryset=of.related_model._default_manager.all(),  # type: ignore[union-attr]
+        queryset=of.related_model._default_manager.all(),
         widget=AutocompleteSelect(of, admin.site, attrs={"data-theme": "admin-autocomplete"}),
         **kwargs,
     )

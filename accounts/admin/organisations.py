@@ -16,6 +16,7 @@ from unfold.decorators import display
 
 from accounts.admin.base import GovernedAdmin, GovernedInline
 from accounts.admin.limits import LIMITS, budget_text
+from accounts.admin.requests import actor_of
 from accounts.models import Membership, Organisation, Project
 
 # Sent in the transaction that added an organisation here. Arguments: organisation, actor, reason.
@@ -60,6 +61,7 @@ class OrganisationAdmin(GovernedAdmin):
         "price_group",
         ("created_at", RangeDateTimeFilter),
     )
+    ordering = ("name",)
     search_fields = ("name", "slug")
     search_help_text = "Name or slug"
     date_hierarchy = "created_at"
@@ -112,7 +114,7 @@ class OrganisationAdmin(GovernedAdmin):
             organisation_added.send(
                 sender=type(self),
                 organisation=form.instance,
-                actor=request.user,
+                actor=actor_of(request),
                 reason=form.cleaned_data["reason"],
             )
 
@@ -120,7 +122,7 @@ class OrganisationAdmin(GovernedAdmin):
 class PartAdmin(GovernedAdmin):
     """A member or a project: it stays where it was made."""
 
-    list_select_related = ("organisation",)
+    list_select_related: tuple[str, ...] = ("organisation",)
     readonly_fields = ("created_at",)
     deletable = True
 

@@ -50,7 +50,7 @@ def form_page(
             "title": title,
             "intro": intro,
             "form": form,
-            "submit": submit,
+            "submit_text": submit,
             "is_danger": is_danger,
             "back_url": object_url(obj) if obj else list_url(admin.model),
             **(context or {}),

@@ -10,8 +10,9 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from accounts.admin import pages
-from accounts.admin.base import Endless, ReadOnlyAdmin, ReadOnlyInline, address_of
+from accounts.admin.base import Endless, ReadOnlyAdmin, ReadOnlyInline
 from accounts.admin.reasons import ReasonedForm
+from accounts.admin.requests import actor_of, address_of
 from billing.models import LedgerAccount, LedgerTransaction, LedgerTransfer
 from billing.services import wallets
 from newapi.kernel import money
@@ -93,7 +94,7 @@ class LedgerTransactionAdmin(Endless, ReadOnlyAdmin):
 
         def act(data: dict[str, Any]) -> HttpResponse:
             reversal = wallets.reverse(
-                booked=booked, actor=request.user, reason=data["reason"], address=address_of(request)
+                booked=booked, actor=actor_of(request), reason=data["reason"], address=address_of(request)
             )
             return pages.done(request, "Reversed. Both transactions stay in the ledger.", reversal)
 

@@ -9,6 +9,7 @@ from django.urls import reverse
 from accounts.admin import panels
 from accounts.admin.pages import list_url, object_url
 from accounts.models import APIKey, Organisation
+from billing import reports
 from billing.admin.prices import in_force, in_words
 from billing.models import PriceVersion, UsageEvent, Wallet
 from channels.models import Model
@@ -18,9 +19,10 @@ from newapi.kernel import money
 @panels.on(Organisation)
 def wallet_of(request: HttpRequest, obj: AnyModel) -> panels.Panel | None:
     """The balance, and the way to change it."""
+    assert isinstance(obj, Organisation)
     if not request.user.has_perm("billing.view_wallet"):
         return None
-    wallet = Wallet.objects.filter(organisation=obj, currency=obj.currency).first()  # type: ignore[attr-defined]
+    wallet = Wallet.objects.filter(organisation=obj, currency=obj.currency).first()
     if wallet is None:
         return _no_wallet(request, obj)
     links = [panels.Link("Wallet", object_url(wallet), "account_balance_wallet")]
@@ -33,7 +35,8 @@ def wallet_of(request: HttpRequest, obj: AnyModel) -> panels.Panel | None:
         links.append(panels.Link("Set credit limit", url, "tune"))
     if request.user.has_perm("billing.view_usageevent"):
         links.append(panels.Link("Calls", list_url(UsageEvent, organisation__id__exact=obj.pk), "receipt_long"))
-    is_empty = wallet.balance_nano + wallet.credit_limit_nano <= 0
+    balance = reports.balance(organisation=obj)
+    is_empty = balance.available_nano <= 0
     return panels.Panel(
         title="Wallet",
         note="empty: calls are refused" if is_empty else "",
@@ -42,6 +45,11 @@ def wallet_of(request: HttpRequest, obj: AnyModel) -> panels.Panel | None:
             ("Balance", money.display(wallet.balance_nano, wallet.currency)),
             ("Credit limit", money.display(wallet.credit_limit_nano, wallet.currency)),
             ("Used so far", money.display(wallet.used_nano, wallet.currency)),
+            (
+                "Can be spent now",
+                money.display(balance.available_nano, wallet.currency)
+                + ("" if balance.is_live else " (without what is under way: Redis is out of reach)"),
+            ),
         ),
         links=tuple(links),
     )
@@ -70,6 +78,7 @@ def calls_of(request: HttpRequest, obj: AnyModel) -> panels.Panel | None:
 @panels.on(Model)
 def price_of(request: HttpRequest, obj: AnyModel) -> panels.Panel | None:
     """The prices in force, or that there is none, which makes calls fail."""
+    assert isinstance(obj, Model)
     if not request.user.has_perm("billing.view_priceversion"):
         return None
     current = [version for version in in_force(PriceVersion.objects.filter(model=obj)) if not version.is_withdrawn]

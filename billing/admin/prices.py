@@ -15,9 +15,10 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilte
 from unfold.decorators import display
 
 from accounts.admin import pages, panels
-from accounts.admin.base import ReadOnlyAdmin, address_of
+from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.fields import NanoField, picker
 from accounts.admin.reasons import ReasonedForm
+from accounts.admin.requests import actor_of, address_of
 from billing.models import PriceVersion
 from billing.pricing import Tokens, price
 from billing.selectors import rates_of
@@ -259,7 +260,7 @@ class PriceVersionAdmin(ReadOnlyAdmin):
 
         def act(data: dict[str, Any]) -> HttpResponse:
             version = prices.publish(
-                **form.order(), actor=request.user, reason=data["reason"], address=address_of(request)
+                **form.order(), actor=actor_of(request), reason=data["reason"], address=address_of(request)
             )
             when = "now" if data["effective_from"] is None else f"{version.effective_from:%Y-%m-%d %H:%M} UTC"
             return pages.done(request, f"Published: {version.model} in {version.currency}, from {when}.", version)

@@ -11,6 +11,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.decorators import display
 
 from accounts.admin.base import Endless, ReadOnlyAdmin
+from accounts.admin.texts import moment, unbroken
 from billing.models import UsageEvent
 from newapi.kernel import clock, ids, money
 
@@ -21,11 +22,6 @@ _COMPONENTS = (
     ("output", "output_tokens", "output_cost_nano"),
     ("reasoning", "reasoning_tokens", "reasoning_cost_nano"),
 )
-
-
-def unbroken(text: str) -> str:
-    """A short text that stays on one line in a narrow column."""
-    return text.replace(" ", "\u00a0")
 
 
 class WhenFilter(DropdownFilter):
@@ -111,7 +107,7 @@ class UsageEventAdmin(Endless, ReadOnlyAdmin):
     @display(description="When (UTC)")
     def when(self, event: UsageEvent) -> str:
         """Its admission, to the second."""
-        return unbroken(f"{event.at:%d %b %Y %H:%M:%S}")
+        return moment(event.at)
 
     @display(description="Key")
     def key(self, event: UsageEvent) -> str:

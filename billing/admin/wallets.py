@@ -14,10 +14,11 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import action, display
 
 from accounts.admin import pages
-from accounts.admin.base import GovernedAdmin, address_of
+from accounts.admin.base import GovernedAdmin
 from accounts.admin.fields import NanoField, picker
 from accounts.admin.organisations import organisation_added
 from accounts.admin.reasons import ReasonedForm
+from accounts.admin.requests import actor_of, address_of
 from accounts.models import Organisation, User
 from accounts.services import audit
 from billing.errors import IdempotencyConflict
@@ -161,7 +162,7 @@ class WalletAdmin(GovernedAdmin):
             organisation = data["organisation"]
             if Wallet.objects.filter(organisation=organisation, currency=organisation.currency).exists():
                 raise ValidationError({"organisation": "It has a wallet already."})
-            wallet = open_wallet(type(self), organisation, request.user, data["reason"])
+            wallet = open_wallet(type(self), organisation, actor_of(request), data["reason"])
             return pages.done(request, f"Opened a wallet for {organisation}.", wallet)
 
         return pages.form_page(
@@ -207,7 +208,7 @@ class WalletAdmin(GovernedAdmin):
             wallets.set_credit_limit(
                 wallet=wallet,
                 credit_limit_nano=data["credit_limit_nano"],
-                actor=request.user,
+                actor=actor_of(request),
                 reason=data["reason"],
                 address=address_of(request),
             )
@@ -238,7 +239,7 @@ class WalletAdmin(GovernedAdmin):
                 organisation=wallet.organisation,
                 amount_nano=data["amount_nano"],
                 idempotency_key=f"admin:{data['once']}",
-                actor=request.user,
+                actor=actor_of(request),
                 reason=data["reason"],
                 address=address_of(request),
             )
@@ -246,7 +247,13 @@ class WalletAdmin(GovernedAdmin):
             raise ValidationError("This page has been sent before, with another amount. Open it anew.") from None
 
     def _page(
-        self, request: HttpRequest, wallet: Wallet, what: str, form: type[forms.Form], act: pages.Act, **initial: Any
+        self,
+        request: HttpRequest,
+        wallet: Wallet,
+        what: str,
+        form: Callable[..., forms.Form],
+        act: pages.Act,
+        **initial: Any,
     ) -> HttpResponse:
         return pages.form_page(
             self,

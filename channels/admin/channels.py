@@ -13,7 +13,8 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.decorators import action, display
 
 from accounts.admin import pages, panels
-from accounts.admin.base import GovernedAdmin, GovernedInline, address_of
+from accounts.admin.base import GovernedAdmin, GovernedInline
+from accounts.admin.requests import actor_of, address_of
 from channels.admin.upstream_keys import UpstreamKeysInline, save_key
 from channels.models import Channel, Route, UpstreamKey
 from channels.services import testing
@@ -58,6 +59,7 @@ class ChannelAdmin(GovernedAdmin):
         ("account", AutocompleteSelectFilter),
         ("account__provider", RelatedDropdownFilter),
     )
+    ordering = ("-priority", "name")
     search_fields = ("name", "base_url", "account__name", "account__provider__name", "notes")
     search_help_text = "Name, address, account or notes"
     autocomplete_fields = ("account",)
@@ -116,7 +118,7 @@ class ChannelAdmin(GovernedAdmin):
         formset.new_objects, formset.changed_objects, formset.deleted_objects = [], [], []
         for row in formset.forms:
             if row.has_changed():
-                save_key(form=row, channel=form.instance, actor=request.user, reason=form.cleaned_data["reason"])
+                save_key(form=row, channel=form.instance, actor=actor_of(request), reason=form.cleaned_data["reason"])
 
     def audited(self, formset: Any) -> list[Any]:
         """The service writes the rows for new keys itself; changes to old ones are written here."""
@@ -152,7 +154,7 @@ class ChannelAdmin(GovernedAdmin):
             self._test(request, channel)
 
     def _test(self, request: HttpRequest, channel: Channel) -> None:
-        result = testing.test_channel(channel=channel, actor=request.user, address=address_of(request))
+        result = testing.test_channel(channel=channel, actor=actor_of(request), address=address_of(request))
         level = messages.SUCCESS if result.ok else messages.ERROR
         self.message_user(request, testing.in_words(channel, result), level)
 

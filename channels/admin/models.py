@@ -42,9 +42,9 @@ class RoutedFilter(DropdownFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
         """Only models of that kind."""
-        if self.value() not in ("yes", "no"):
-            return queryset
-        return queryset.filter(active_routes__gt=0) if self.value() == "yes" else queryset.filter(active_routes=0)
+        # `active_routes` is what the page's queryset has counted.
+        wanted: dict[str | None, dict[str, int]] = {"yes": {"active_routes__gt": 0}, "no": {"active_routes": 0}}
+        return queryset.filter(**wanted.get(self.value(), {}))
 
 
 @admin.register(Model)
@@ -53,6 +53,7 @@ class ModelAdmin(GovernedAdmin):
 
     list_display = ("name", "kind", "owned_by", "state", "routes_count", "context_tokens", "output_tokens_max")
     list_filter = (("kind", ChoicesDropdownFilter), ("is_active", BooleanRadioFilter), RoutedFilter)
+    ordering = ("name",)
     search_fields = ("name", "owned_by")
     search_help_text = "Name or owner"
     readonly_fields = ("created_at",)

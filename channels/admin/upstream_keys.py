@@ -14,6 +14,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminPasswordWidget
 
 from accounts.admin.base import GovernedAdmin, GovernedInline
+from accounts.admin.requests import actor_of
 from accounts.models import User
 from channels.models import Channel, UpstreamKey
 from channels.services import upstream_keys
@@ -125,7 +126,7 @@ class UpstreamKeyAdmin(GovernedAdmin):
 
     def save_model(self, request: HttpRequest, obj: UpstreamKey, form: Any, change: bool) -> None:
         """Through the service."""
-        save_key(form=form, channel=obj.channel, actor=request.user, reason=form.cleaned_data["reason"])
+        save_key(form=form, channel=obj.channel, actor=actor_of(request), reason=form.cleaned_data["reason"])
 
     def record(self, request: HttpRequest, form: Any, *, change: bool) -> None:
         """The service writes the row for a new key; a change is written here."""

@@ -72,11 +72,13 @@ def test_channel(*, channel: Channel, actor: User | None, address: str | None = 
         status, said = None, str(error)
     latency_ms = int((time.monotonic() - started) * 1000)
     result = TestResult(status == 200, status, latency_ms, said, model)
+    # What a model answered is content, and content is kept nowhere; what an upstream complained of is not.
+    outcome = "answered" if result.ok else f"failed: {said}"
     audit.record(
         actor=actor,
         action="channel.test",
         target=channel,
-        reason=f"Test call: {'answered' if result.ok else 'failed'}, status {status}, {latency_ms} ms. {said}",
+        reason=f"Test call, status {status}, {latency_ms} ms, {outcome}",
         address=address,
     )
     return result

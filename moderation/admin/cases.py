@@ -20,6 +20,7 @@ from accounts.admin import pages
 from accounts.admin.base import Endless, ReadOnlyAdmin
 from accounts.admin.fields import picker
 from accounts.admin.reasons import PageForm, ReasonedForm
+from accounts.admin.requests import actor_of
 from moderation import permissions
 from moderation.admin import clocks
 from moderation.admin.policy import LEVEL_LABELS
@@ -85,7 +86,8 @@ class MoveForm(SeenForm):
     def __init__(self, *args: Any, case: Case, states: list[Case.State], **kwargs: Any) -> None:
         super().__init__(*args, case=case, **kwargs)
         field = self.fields["to"]
-        field.choices = field.widget.choices = [(state.value, state.label) for state in states]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [(state.value, state.label) for state in states]
 
 
 class AssignForm(SeenForm):
@@ -160,12 +162,12 @@ class CaseAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Case]:
         """With the clocks; without sealed cases, for whom they are sealed."""
-        return without_sealed(super().get_queryset(request).prefetch_related("clocks"), request.user)
+        return without_sealed(super().get_queryset(request).prefetch_related("clocks"), actor_of(request))
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A sealed case is seen by grant only."""
         if isinstance(obj, Case):
-            return permissions.may_see(request.user, obj)
+            return permissions.may_see(actor_of(request), obj)
         return super().has_view_permission(request, obj)
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
@@ -207,7 +209,7 @@ class CaseAdmin(ReadOnlyAdmin):
         """The clock that the decision stops."""
         return _clock(case, SlaClock.Kind.RESOLUTION)
 
-    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> HttpResponse:  # type: ignore[override]
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
         """Add the clocks and the story."""
         case: Case = kwargs["obj"]
         context["clocks"] = [clocks.read(sla) for sla in case.clocks.order_by("kind").reverse()]
@@ -223,8 +225,8 @@ class CaseAdmin(ReadOnlyAdmin):
             raise PermissionDenied
 
         def act(data: dict[str, Any]) -> HttpResponse:
-            case = cases.open_case(**{**data, "level": data["level"] or None}, actor=request.user)
-            if not permissions.may_see(request.user, case):
+            case = cases.open_case(**{**data, "level": data["level"] or None}, actor=actor_of(request))
+            if not permissions.may_see(actor_of(request), case):
                 message = f"Opened {case.reference}. It is sealed: the child-safety team takes it from here."
                 return pages.done(request, message, pages.list_url(Case))
             return pages.done(request, f"Opened {case.reference}. Its clocks are running.", case)
@@ -242,19 +244,19 @@ class CaseAdmin(ReadOnlyAdmin):
     def has_move_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Whoever may do some step of the work."""
         steps = (permissions.TRIAGE, permissions.REVIEW, permissions.DECIDE_MINOR)
-        return permissions.may(request.user, *steps, permissions.DECIDE_SEVERE, permissions.DECIDE_CRITICAL)
+        return permissions.may(actor_of(request), *steps, permissions.DECIDE_SEVERE, permissions.DECIDE_CRITICAL)
 
     def has_assign_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Whoever may assign, or review and so take a case."""
-        return permissions.may(request.user, permissions.ASSIGN, permissions.REVIEW)
+        return permissions.may(actor_of(request), permissions.ASSIGN, permissions.REVIEW)
 
     def has_level_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Whoever may review."""
-        return permissions.may(request.user, permissions.REVIEW)
+        return permissions.may(actor_of(request), permissions.REVIEW)
 
     def has_note_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Whoever works on cases."""
-        return permissions.may(request.user, permissions.REVIEW, permissions.TRIAGE)
+        return permissions.may(actor_of(request), permissions.REVIEW, permissions.TRIAGE)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """Only what can be done with the case as it stands."""
@@ -263,7 +265,7 @@ class CaseAdmin(ReadOnlyAdmin):
         if case is None:
             return []
         possible = {
-            "move": bool(moves.open_to(case=case, user=request.user)),
+            "move": bool(moves.open_to(case=case, user=actor_of(request))),
             "assign": case.is_open,
             "set_level": case.state in Case.UNDECIDED_STATES,
         }
@@ -273,12 +275,12 @@ class CaseAdmin(ReadOnlyAdmin):
     def move(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """To its next state."""
         case = self._case(request, object_id)
-        states = moves.open_to(case=case, user=request.user)
+        states = moves.open_to(case=case, user=actor_of(request))
         if not states:
             raise PermissionDenied
 
         def act(data: dict[str, Any]) -> HttpResponse:
-            cases.transition(case=case, actor=request.user, **data)
+            cases.transition(case=case, actor=actor_of(request), **data)
             return pages.done(request, f"{case.reference} is now: {case.get_state_display().lower()}.", case)
 
         form = MoveForm(pages.data_of(request), case=case, states=states)
@@ -290,7 +292,7 @@ class CaseAdmin(ReadOnlyAdmin):
         case = self._case(request, object_id)
 
         def act(data: dict[str, Any]) -> HttpResponse:
-            cases.assign(case=case, actor=request.user, **data)
+            cases.assign(case=case, actor=actor_of(request), **data)
             return pages.done(request, f"{case.reference} is with {case.assignee or 'nobody'} now.", case)
 
         form = AssignForm(pages.data_of(request), case=case, initial={"assignee": case.assignee_id or request.user.pk})
@@ -302,7 +304,7 @@ class CaseAdmin(ReadOnlyAdmin):
         case = self._case(request, object_id)
 
         def act(data: dict[str, Any]) -> HttpResponse:
-            cases.set_level(case=case, actor=request.user, **data)
+            cases.set_level(case=case, actor=actor_of(request), **data)
             return pages.done(request, f"{case.reference} is {case.get_level_display()} now.", case)
 
         form = LevelForm(pages.data_of(request), case=case, initial={"level": case.level})
@@ -314,7 +316,7 @@ class CaseAdmin(ReadOnlyAdmin):
         case = self._case(request, object_id)
 
         def act(data: dict[str, Any]) -> HttpResponse:
-            cases.add_note(case=case, text=data["text"], actor=request.user)
+            cases.add_note(case=case, text=data["text"], actor=actor_of(request))
             return pages.done(request, "Noted.", case)
 
         return self._page(request, case, "Add note", NoteForm(pages.data_of(request)), act)
@@ -365,7 +367,7 @@ class CaseEventAdmin(Endless, ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CaseEvent]:
         """Without those of sealed cases, for whom they are sealed."""
-        return without_sealed(super().get_queryset(request), request.user, case="case__")
+        return without_sealed(super().get_queryset(request), actor_of(request), case="case__")
 
     @display(description="Who")
     def who(self, event: CaseEvent) -> str:

@@ -11,6 +11,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, 
 from unfold.decorators import display
 
 from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.requests import actor_of
 from moderation.admin.visibility import without_sealed
 from moderation.models import SlaClock
 from newapi.kernel import clock
@@ -73,7 +74,7 @@ class StateFilter(DropdownFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[SlaClock]) -> QuerySet[SlaClock]:
         """Only clocks in that state."""
-        wanted = {
+        wanted: dict[str | None, dict[str, Any]] = {
             "running": {"stopped_at": None},
             "overdue": {"stopped_at": None, "due_at__lt": clock.now()},
             "done": {"stopped_at__isnull": False},
@@ -97,7 +98,7 @@ class SlaClockAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SlaClock]:
         """Without those of sealed cases, for whom they are sealed."""
-        return without_sealed(super().get_queryset(request), request.user, case="case__")
+        return without_sealed(super().get_queryset(request), actor_of(request), case="case__")
 
     @display(description="Says", label={tone: tone for tone in ("success", "info", "warning", "danger")})
     def reading(self, sla: SlaClock) -> tuple[str, str]:

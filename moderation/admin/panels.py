@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from accounts.admin import panels
 from accounts.admin.pages import list_url, object_url
+from accounts.admin.requests import actor_of
 from accounts.models import APIKey, Organisation
 from moderation.admin.visibility import without_sealed
 from moderation.models import Case, Restriction
@@ -19,12 +20,13 @@ ROWS_MAX = 5
 @panels.on(Organisation)
 def standing_of(request: HttpRequest, obj: Model) -> panels.Panel | None:
     """Restrictions in force, open cases, and the way to both."""
+    assert isinstance(obj, Organisation)
     if not request.user.has_perm("moderation.view_restriction"):
         return None
     now = clock.now()
     running = Restriction.objects.filter(organisation=obj, lifted_at=None, starts_at__lte=now)
     running = running.filter(Q(ends_at=None) | Q(ends_at__gt=now)).select_related("organisation")
-    shown = list(without_sealed(running, request.user, case="case__")[:ROWS_MAX])
+    shown = list(without_sealed(running, actor_of(request), case="case__")[:ROWS_MAX])
     lines = tuple((str(one), _until(one)) for one in shown)
     links = [panels.Link("Restrictions", list_url(Restriction, organisation__id__exact=obj.pk), "block")]
     if request.user.has_perm("moderation.add_restriction"):

@@ -23,6 +23,7 @@ from accounts.admin import pages
 from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.fields import picker
 from accounts.admin.reasons import ReasonedForm
+from accounts.admin.requests import actor_of
 from accounts.models import APIKey, Membership, Organisation
 from channels.models import Route
 from moderation.admin.visibility import without_sealed
@@ -82,7 +83,8 @@ class ImposeForm(ReasonedForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for scope, (name, _) in _TARGETS.items():
-            self.fields[name].shown_when = f"scope === '{scope}'"
+            # Read by the page's template.
+            setattr(self.fields[name], "shown_when", f"scope === '{scope}'")  # noqa: B010
 
     def clean(self) -> dict[str, Any]:
         """The scope's own field must be filled; the others do not count."""
@@ -159,7 +161,7 @@ class RestrictionAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Restriction]:
         """Without those of sealed cases, for whom they are sealed."""
-        return without_sealed(super().get_queryset(request), request.user, case="case__")
+        return without_sealed(super().get_queryset(request), actor_of(request), case="case__")
 
     def has_add_permission(self, request: HttpRequest, obj: AnyModel | None = None) -> bool:
         """Imposing."""
@@ -203,7 +205,7 @@ class RestrictionAdmin(ReadOnlyAdmin):
         form = ImposeForm(pages.data_of(request), initial=request.GET.dict())
 
         def act(data: dict[str, Any]) -> HttpResponse:
-            made = restrictions.impose(**form.order(), actor=request.user)
+            made = restrictions.impose(**form.order(), actor=actor_of(request))
             return pages.done(request, f"Restricted: {made}. The next call there is refused.", made)
 
         return pages.form_page(
@@ -231,7 +233,7 @@ class RestrictionAdmin(ReadOnlyAdmin):
             raise PermissionDenied
 
         def act(data: dict[str, Any]) -> HttpResponse:
-            if not restrictions.lift(restriction=restriction, actor=request.user, reason=data["reason"]):
+            if not restrictions.lift(restriction=restriction, actor=actor_of(request), reason=data["reason"]):
                 raise ValidationError("It was over already.")
             return pages.done(request, "Lifted. Other restrictions stay in force.", restriction)
 

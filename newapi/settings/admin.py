@@ -3,12 +3,27 @@
 from typing import Any
 
 from django.conf import settings
+from django.http import HttpRequest
+from django.templatetags.static import static
+
+
+def _site_name(request: HttpRequest) -> str:
+    # Asked late: these settings are a part of the ones that are asked.
+    return str(getattr(settings, "SITE_NAME", "newapi"))
+
+
+def _icon(request: HttpRequest) -> str:
+    return static("portal/icon.svg")
+
 
 UNFOLD: dict[str, Any] = {
-    "SITE_TITLE": lambda request: settings.SITE_NAME,
-    "SITE_HEADER": lambda request: settings.SITE_NAME,
+    "SITE_TITLE": _site_name,
+    "SITE_HEADER": _site_name,
     "SITE_SUBHEADER": "Governed access to AI models",
     "SITE_SYMBOL": "hub",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": _icon},
+    ],
     "SITE_URL": "/",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,

@@ -8,6 +8,7 @@ from django.test import Client
 
 from accounts.models import APIKey, Organisation, User
 from channels.models import Channel, Model
+from moderation import policy
 from moderation.models import PolicyCategory
 from moderation.services import cases, restrictions
 from tests import cast
@@ -51,6 +52,9 @@ def house(acme: Organisation, ben: User, raw_key: str, mock_channel: Channel, ch
         model=chat_model,
         upstream_secret=cast.UPSTREAM_SECRET,
     )
+    if not PolicyCategory.objects.exists():
+        # A transactional test before this one has emptied the tables, what migrations had put there as well.
+        policy.seed(PolicyCategory)
     category = PolicyCategory.objects.filter(is_sealed=False, level="L2").first()
     case = cases.open_case(
         organisation=acme, category=category, summary="Odd traffic", source="staff", actor=root, reason=REASON

@@ -220,7 +220,7 @@ def test_a_call_shows_its_cost_by_component(boss: Client, house: House) -> None:
     page = pages.text(boss.get(pages.change(house.usage)))
     assert "input: 1,000 tokens, 0.0020 USD" in page
     assert "output: 500 tokens, 0.0040 USD" in page
-    assert "0.0060 USD" in page
+    assert "0.0060\u00a0USD" in page
 
 
 def test_an_organisation_without_a_wallet_can_get_one(boss: Client, gus: User) -> None:

@@ -140,7 +140,7 @@ def test_first_steps_go_away_with_the_first_call(boss: Client, busy: APIKey, cha
 def test_the_machinery_is_shown_to_be_well_or_not(boss: Client, root: User, mock_channel: Channel) -> None:
     assert "has not run yet" in home(boss)
     VerifierRun.objects.create(duration_ms=5, findings=[])
-    assert "all is well" in home(boss)
+    assert "well, less than a minute ago" in home(boss)
     with clock.shifted(3600):
         assert "last run 1 h ago" in home(boss)
         VerifierRun.objects.create(duration_ms=5, findings=["wallet 1 differs"])

@@ -1,0 +1,214 @@
+"""The admin in a real browser: login by the form, drawn without a complaint at every width, acts done by hand."""
+
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from pytest_django.live_server_helper import LiveServer
+
+from accounts.models import APIKey, Organisation, User
+from billing.models import PriceVersion, Rollup15m, RollupDay, UsageEvent
+from channels.models import Channel
+from moderation.models import Case, Restriction
+from newapi.kernel import secrets
+from tests import cast
+from tests.admin import house as houses
+from tests.admin import pages
+from tests.admin.house import House
+from tests.processes import MockUpstream
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+WIDE = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+# Whether something was painted on a canvas.
+PAINTED = (
+    """canvas => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some(value => value)"""
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    # Playwright's own event loop runs in this thread, which Django's ORM takes for being called from async code.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield started
+        started.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+class Desk:
+    """Root at a browser, with everything that went wrong and every host that was asked."""
+
+    def __init__(self, browser: Browser, server: LiveServer, **options: object) -> None:
+        self.base = server.url
+        self.page: Page = browser.new_context(**options).new_page()
+        self.page.set_default_timeout(15_000)
+        self.complaints: list[str] = []
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.route("**/*", self._requested)
+
+    def _console(self, message: object) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(f"{message.text} at {message.location}")
+
+    def _requested(self, route: Route) -> None:
+        if not route.request.url.startswith((f"{self.base}/", "data:", "blob:")):
+            self.complaints.append(f"asked another host: {route.request.url}")
+        route.continue_()
+
+    def open(self, path: str) -> Page:
+        """Go to a page and wait until all of it is there."""
+        answer = self.page.goto(f"{self.base}{path}", wait_until="networkidle")
+        assert answer is not None
+        assert answer.ok, (path, answer.status)
+        return self.page
+
+    def log_in(self) -> None:
+        """By the form that the admin sends everybody to."""
+        page = self.open("/admin/")
+        page.get_by_label("Email").fill("root@example.com")
+        page.get_by_label("Password").fill(cast.PASSWORD)
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_url(f"{self.base}/admin/")
+
+    def choose(self, field: str, text: str) -> None:
+        """Pick in a field that searches."""
+        self.page.locator(f"#id_{field} + .select2").click()
+        self.page.locator(".select2-search__field").fill(text)
+        self.page.locator(".select2-results__option", has_text=text).first.click()
+
+
+@pytest.fixture
+def busy(house: House) -> House:
+    """The house after a month of use."""
+    houses.rollup(Rollup15m, house.api_key, house.model, house.channel, bucket=houses.clock.now())
+    for days_ago in range(1, 30):
+        houses.rollup(RollupDay, house.api_key, house.model, house.channel, days_ago=days_ago)
+    return house
+
+
+@pytest.fixture
+def desk(browser: Browser, live_server: LiveServer, root: User) -> Iterator[Desk]:
+    """Root, logged in at a wide screen. Nothing may have gone wrong by the end."""
+    sitting = Desk(browser, live_server, viewport=WIDE)
+    sitting.log_in()
+    yield sitting
+    sitting.page.context.close()
+    assert sitting.complaints == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"viewport": WIDE}, {"viewport": PHONE}, {"viewport": WIDE, "color_scheme": "dark"}],
+    ids=["wide", "phone", "dark"],
+)
+def test_pages_are_drawn_whole_at_every_width(
+    browser: Browser, live_server: LiveServer, busy: House, options: dict[str, object]
+) -> None:
+    sitting = Desk(browser, live_server, **options)
+    sitting.log_in()
+    seen = [
+        "/admin/",
+        pages.list_of(UsageEvent),
+        pages.change(busy.channel),
+        pages.change(busy.organisation),
+        pages.add(PriceVersion),
+        pages.change(Case.objects.get()),
+        pages.add(Restriction),
+    ]
+    for path in seen:
+        page = sitting.open(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= options["viewport"]["width"], path  # type: ignore[index]
+    assert sitting.complaints == []
+    sitting.page.context.close()
+
+
+def test_the_charts_of_the_home_page_are_painted(desk: Desk, busy: House) -> None:
+    page = desk.open("/admin/")
+    canvases = page.locator("canvas")
+    expect(canvases).to_have_count(4)
+    for canvas in canvases.all():
+        assert canvas.evaluate(PAINTED)
+    page.get_by_role("link", name="90 days").click()
+    expect(page.locator("canvas").first).to_be_visible()
+
+
+def test_a_key_is_made_and_copied(desk: Desk, acme: Organisation, ben: User) -> None:
+    page = desk.open(pages.add(APIKey))
+    desk.choose("project", "Main")
+    desk.choose("user", "ben@")
+    page.get_by_label("Name").fill("CI")
+    page.get_by_label("Reason").fill(pages.REASON)
+    page.get_by_role("button", name="Make the key").click()
+    raw = page.locator("#secret").input_value()
+    assert secrets.digest(raw) == bytes(APIKey.objects.get().digest)
+    page.locator("#copy-secret").click()
+    expect(page.locator("#copy-secret")).to_have_text(re.compile("Copied"))
+    page.get_by_role("link", name="I have kept it").click()
+    expect(page.locator("body")).to_contain_text("CI")
+    assert raw not in page.content()
+
+
+def test_a_restriction_asks_for_what_its_scope_needs(desk: Desk, acme: Organisation) -> None:
+    page = desk.open(pages.add(Restriction))
+    expect(page.locator("#id_feature")).to_be_hidden()
+    desk.choose("organisation", "Acme")
+    page.locator("#id_scope").select_option("feature")
+    expect(page.locator("#id_api_key")).to_be_hidden()
+    page.locator("#id_feature").select_option("embeddings")
+    page.get_by_label("Reason").fill(pages.REASON)
+    page.get_by_role("button", name="Impose").click()
+    expect(page.locator("body")).to_contain_text("The next call there is refused")
+    assert Restriction.objects.get().target == "embeddings"
+
+
+@pytest.mark.req("CHN-06")
+def test_a_channel_is_tested_with_two_clicks(desk: Desk, mock: MockUpstream, house: House) -> None:
+    Channel.objects.update(base_url=mock.base_url)
+    page = desk.open(pages.change(house.channel))
+    page.get_by_role("link", name="Test").click()
+    page.get_by_role("button", name="Make the call").click()
+    expect(page.locator("body")).to_contain_text("Mock answered for the model mock-gpt")
+
+
+@pytest.mark.req("CHN-08")
+def test_an_upstream_key_is_added_on_the_channels_page(desk: Desk, mock_channel: Channel) -> None:
+    page = desk.open(pages.change(mock_channel))
+    page.get_by_text("Add another Upstream key").click()
+    page.locator("#id_keys-1-new_secret").fill("sk-second-canary-8888")
+    page.get_by_label("Reason").fill(pages.REASON)
+    page.get_by_role("button", name="Save and continue editing").click()
+    expect(page.locator("body")).to_contain_text("…8888")
+    assert "sk-second-canary" not in page.content()
+    assert mock_channel.keys.get(last_four="8888").secret() == "sk-second-canary-8888"
+
+
+def test_a_price_is_previewed_before_it_is_published(desk: Desk, house: House) -> None:
+    page = desk.open(pages.add(PriceVersion))
+    desk.choose("model", "mock-gpt")
+    page.get_by_label("Currency").fill("EUR")
+    page.get_by_label("Input", exact=False).first.fill("3")
+    page.get_by_label("Output").fill("15")
+    page.get_by_label("Reason", exact=False).last.fill(pages.REASON)
+    page.get_by_role("button", name="Preview").click()
+    expect(page.locator("#examples")).to_contain_text("18.00 EUR")
+    page.get_by_role("button", name="Publish").click()
+    expect(page.locator("body")).to_contain_text("Published: mock-gpt in EUR, from now")
+
+
+def test_the_palette_opens_by_keyboard_and_leads_there(desk: Desk, acme: Organisation) -> None:
+    page = desk.open("/admin/")
+    page.keyboard.press("Control+k")
+    page.locator("#search-input-command").type("acme", delay=30)
+    expect(page.locator("#command-results-list")).to_contain_text("Acme")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{pages.change(acme)}")
