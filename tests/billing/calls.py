@@ -15,8 +15,9 @@ from billing.pricing import Costs, Tokens, price
 from billing.usage_record import UsageRecord
 from channels.models import Model
 from newapi.kernel import clock, ids
+from newapi.kernel.meters import bank, keys
 from newapi.kernel.meters.pipe import Pipe
-from newapi.kernel.meters.till import Admission, Admitted, Meter, Till
+from newapi.kernel.meters.till import Admission, Admitted, Meter, MeterSet, Till
 from tests import cast
 
 T = TypeVar("T")
@@ -104,6 +105,7 @@ def with_till(work: Callable[[Till], Awaitable[T]]) -> T:
 
 def warm(organisation: Organisation) -> None:
     """Open an organisation's till with what the database says."""
+    bank.publish_catalogue(1)
     organisation.refresh_from_db()
     facts = selectors.till_facts(organisation_id=organisation.pk, currency=organisation.currency)
 
@@ -126,7 +128,7 @@ def admission(record: UsageRecord, *, hold_nano: int, meters: tuple[Meter, ...] 
         epoch=10**9,
         catalogue_version=10**9,
         request_id=str(record.id),
-        meters=meters,
+        meters=MeterSet.of(meters),
         input_tokens=1000,
         output_tokens=0,
         output_tokens_min_for_money=0,
@@ -146,7 +148,7 @@ def admit(record: UsageRecord, *, hold_nano: int = 10**9, seen: int | None = Non
     async def place(till: Till) -> None:
         assert isinstance(await till.admit(ask), Admitted)
         if seen is not None:
-            shard = ask.organisation_id % 16
+            shard = keys.shard_of(ask.organisation_id)
             await till.renew(shard=shard, deadline_ms=ask.deadline_ms, seen=[(ask.request_id, seen)])
 
     with_till(place)
@@ -154,15 +156,17 @@ def admit(record: UsageRecord, *, hold_nano: int = 10**9, seen: int | None = Non
 
 
 def serve(records: Iterable[UsageRecord], *, hold_nano: int = 10**9) -> list[UsageRecord]:
-    """Admit and settle calls, as they come. The tills must be warm."""
+    """Admit calls, then settle them. The tills must be warm."""
     done = list(records)
 
     async def run(till: Till) -> None:
+        born = []
         for record in done:
-            ask = admission(record, hold_nano=hold_nano)
-            answer = await till.admit(ask)
+            answer = await till.admit(admission(record, hold_nano=hold_nano))
             assert isinstance(answer, Admitted), answer
-            await settle_at(till, ask, record, born=answer.born)
+            born.append(answer.born)
+        for record, when in zip(done, born, strict=True):
+            await settle_at(till, admission(record, hold_nano=hold_nano), record, born=when)
 
     with_till(run)
     return done

@@ -1,59 +1,24 @@
 """Wallets: money comes in once, goes out no further than the floor, and the till hears of it."""
 
-import threading
 from collections.abc import Callable
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from redis import Redis
 
 from accounts.models import AuditEvent, Organisation, User
 from billing import errors
-from billing.models import LedgerAccount, LedgerTransaction, LedgerTransfer, Wallet
+from billing.models import LedgerAccount, LedgerTransaction, LedgerTransfer
 from billing.services import ledger, wallets
 from newapi.kernel.meters import bank
 from newapi.kernel.money import NANO
 from tests import cast
 from tests.billing import calls
+from tests.billing.books import in_account, wallet_of
+from tests.billing.threads import together
 
 Kind = LedgerTransaction.Kind
-
-
-def wallet_of(organisation: Organisation) -> Wallet:
-    return Wallet.objects.get(organisation=organisation)
-
-
-def in_account(organisation: Organisation | None, kind: str) -> int:
-    """Credits less debits of a ledger account."""
-    account = LedgerAccount.objects.filter(organisation=organisation, kind=kind).first()
-    if account is None:
-        return 0
-    return sum(account.credits.values_list("amount_nano", flat=True)) - sum(
-        account.debits.values_list("amount_nano", flat=True)
-    )
-
-
-def together(*works: Callable[[], object]) -> list[object]:
-    """Run in threads that start at once, and return what each returned or raised."""
-    start = threading.Barrier(len(works))
-    results: list[object] = [None] * len(works)
-
-    def run(index: int, work: Callable[[], object]) -> None:
-        start.wait()
-        try:
-            results[index] = work()
-        except Exception as error:
-            results[index] = error
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(works)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
 
 
 def top_up(organisation: Organisation, units: int, key: str, **more: object) -> LedgerTransaction:
