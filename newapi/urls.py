@@ -7,6 +7,7 @@ from newapi import (
     health,
     site,  # noqa: F401 - puts the admin site together
 )
+from newapi.portal.urls import account_urlpatterns
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("newapi.gateway.urls")),
@@ -14,4 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("readyz", health.readyz),
     path("metrics", health.metrics),
     path("admin/", admin.site.urls),
+    path("accounts/", include(account_urlpatterns)),
+    path("accounts/", include("allauth.urls")),
+    path("", include("newapi.portal.urls")),
 ]

@@ -1,0 +1,25 @@
+"""The paths of the portal. An organisation's pages carry its slug."""
+
+from django.urls import path
+
+from newapi.portal.views import balance, calls, home, keys, models, overview, usage
+
+app_name = "portal"
+
+# Stands before allauth's page of this path, with which people could give themselves another login (ACC-23).
+account_urlpatterns = [path("email/", home.email)]
+
+urlpatterns = [
+    path("", home.home, name="home"),
+    path("models", home.models, name="my_models"),
+    path("o/<slug:slug>/", overview.overview, name="overview"),
+    path("o/<slug:slug>/usage", usage.usage, name="usage"),
+    path("o/<slug:slug>/calls", calls.calls, name="calls"),
+    path("o/<slug:slug>/calls/<uuid:call_id>", calls.call, name="call"),
+    path("o/<slug:slug>/models", models.models, name="models"),
+    path("o/<slug:slug>/balance", balance.balance, name="balance"),
+    path("o/<slug:slug>/keys", keys.keys, name="keys"),
+    path("o/<slug:slug>/keys/new", keys.create, name="key_new"),
+    path("o/<slug:slug>/keys/<int:key_id>", keys.key, name="key"),
+    path("o/<slug:slug>/keys/<int:key_id>/revoke", keys.revoke, name="key_revoke"),
+]
