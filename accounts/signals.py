@@ -5,6 +5,7 @@ A service that writes with a guarded UPDATE raises the epoch itself; every save 
 
 from typing import Any
 
+from allauth.account.models import EmailAddress
 from django.db import models
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
@@ -34,3 +35,10 @@ def user_changed(sender: type[models.Model], instance: User, update_fields: Any 
         return
     for organisation_id in instance.memberships.values_list("organisation_id", flat=True):
         epochs.bump(organisation_id=organisation_id)
+
+
+@receiver(post_save, sender=User)
+def user_address_changed(sender: type[models.Model], instance: User, update_fields: Any = None, **kwargs: Any) -> None:
+    """One address for each person: allauth would go on taking an earlier one for the login and for password resets."""
+    if update_fields is None or "email" in update_fields:
+        EmailAddress.objects.filter(user=instance).exclude(email__iexact=instance.email).delete()
