@@ -1,0 +1,107 @@
+"""The balance: available, pending, credit limit; clear when it runs low; what came in."""
+
+from datetime import timedelta
+
+import pytest
+
+from accounts.models import APIKey, Organisation, User
+from billing.models import LedgerTransaction
+from billing.pricing import Tokens
+from billing.services import wallets
+from channels.models import Model
+from newapi.kernel.money import NANO
+from tests import cast
+from tests.portal import traffic
+from tests.portal.conftest import LogIn
+
+
+def spent(key: APIKey, model: Model, nano: int, *, days_ago: int = 1) -> None:
+    """So much was spent, at 8 USD per million output tokens."""
+    tokens = Tokens(output=nano // 8000)
+    traffic.book([traffic.record(key, model, tokens=tokens, ago=timedelta(days=days_ago))])
+
+
+def test_a_healthy_balance_says_how_long_it_lasts(
+    acme: Organisation, ben: User, adas_key: APIKey, chat_model: Model, log_in: LogIn
+) -> None:
+    spent(adas_key, chat_model, 14 * NANO)
+    answer = log_in(ben).get("/o/acme/")
+    funds = answer.context["funds"]
+    assert (funds.available_nano, funds.pending_nano, funds.credit_limit_nano) == (86 * NANO, 0, 0)
+    assert (funds.state, funds.days_left) == ("", "about 43 days")
+    assert "86.00" in answer.content.decode()
+
+
+def test_a_low_balance_is_said_before_calls_are_refused(
+    acme: Organisation, ben: User, adas_key: APIKey, chat_model: Model, log_in: LogIn
+) -> None:
+    spent(adas_key, chat_model, 80 * NANO)
+    html = log_in(ben).get("/o/acme/").content.decode()
+    assert "The balance is low." in html
+    assert "lasts about 42 hours" in html
+
+
+def test_an_empty_balance_says_that_calls_are_refused(
+    acme: Organisation, ben: User, adas_key: APIKey, chat_model: Model, log_in: LogIn
+) -> None:
+    spent(adas_key, chat_model, 100 * NANO)
+    html = log_in(ben).get("/o/acme/").content.decode()
+    assert "The balance is used up, so calls are refused." in html
+
+
+def test_a_credit_limit_counts_as_available(
+    acme: Organisation, ada: User, adas_key: APIKey, chat_model: Model, log_in: LogIn
+) -> None:
+    spent(adas_key, chat_model, 100 * NANO, days_ago=20)
+    wallet = acme.wallets.get()
+    wallets.set_credit_limit(wallet=wallet, credit_limit_nano=25 * NANO, actor=None, reason="Pays afterwards")
+    funds = log_in(ada).get("/o/acme/").context["funds"]
+    assert (funds.available_nano, funds.posted_nano, funds.credit_limit_nano) == (25 * NANO, 0, 25 * NANO)
+    assert funds.state == ""
+
+
+@pytest.mark.req("BIL-01")
+def test_movements_show_what_came_in_and_went_out_but_not_usage(
+    acme: Organisation, globex: Organisation, ada: User, adas_key: APIKey, chat_model: Model, log_in: LogIn
+) -> None:
+    spent(adas_key, chat_model, 3 * NANO)
+    wallets.credit(
+        organisation=acme,
+        amount_nano=5 * NANO,
+        kind=LedgerTransaction.Kind.GRANT,
+        idempotency_key="grant",
+        actor=None,
+        reason="Welcome, secretly",
+    )
+    wallets.debit(organisation=acme, amount_nano=2 * NANO, idempotency_key="back", actor=None, reason="Correction")
+    answer = log_in(ada).get("/o/acme/balance")
+    movements = [(one.kind, one.nano) for one in answer.context["found"].movements]
+    assert movements == [("Adjustment", -2 * NANO), ("Grant", 5 * NANO), ("Top-up", 100 * NANO)]
+    html = answer.content.decode()
+    assert "+5.00 USD" in html
+    assert "-2.00 USD" in html
+    assert "secretly" not in html
+
+
+def test_movements_are_paged(acme: Organisation, ada: User, log_in: LogIn) -> None:
+    for number in range(55):
+        wallets.credit(
+            organisation=acme,
+            amount_nano=NANO,
+            kind=LedgerTransaction.Kind.GRANT,
+            idempotency_key=f"grant-{number}",
+            actor=None,
+            reason="Grant",
+        )
+    client = log_in(ada)
+    first = client.get("/o/acme/balance").context["found"]
+    second = client.get(f"/o/acme/balance?before={first.before}").context["found"]
+    assert (len(first.movements), len(second.movements), second.before) == (50, 6, None)
+    assert not {one.id for one in first.movements} & {one.id for one in second.movements}
+
+
+def test_an_organisation_without_a_wallet_has_nothing_and_is_told_so(ada: User, log_in: LogIn) -> None:
+    cast.organisation("empty", owner=ada, funds_nano=0)
+    client = log_in(ada)
+    assert "The balance is used up" in client.get("/o/empty/").content.decode()
+    assert "Nothing was booked yet" in client.get("/o/empty/balance").content.decode()
