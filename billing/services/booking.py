@@ -2,17 +2,19 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from django.db import transaction
 
+from billing import bulk_insert
 from billing.models import LedgerAccount, LedgerTransaction, LedgerTransfer, UsageEvent, Wallet
-from billing.services import buckets, ledger
-from billing.services.usage_rows import row_of
+from billing.services import buckets, ledger, usage_rows
 from billing.usage_record import UsageRecord
 
 Purse = tuple[int, str]  # organisation id, currency
-Accounts = Mapping[tuple[int | None, str, str], LedgerAccount]
+Place = tuple[Any, str, str]  # organisation id (None: the platform), kind of account, currency
+Accounts = Mapping[Place, LedgerAccount]
 
 
 class Raced(Exception):
@@ -35,9 +37,11 @@ def book(records: Sequence[UsageRecord]) -> int:
     if not fresh:
         return 0
     booked = _book_costs(fresh, wallets)
-    UsageEvent.objects.bulk_create(
-        row_of(record, transaction_id=booked.get(_purse(record)) if record.costs.total else None) for record in fresh
+    rows = (
+        usage_rows.values_of(record, transaction_id=booked[_purse(record)] if record.costs.total else None)
+        for record in fresh
     )
+    bulk_insert.insert(UsageEvent, columns=usage_rows.COLUMNS, rows=rows)
     buckets.add(fresh)
     return len(fresh)
 
@@ -112,24 +116,24 @@ def _locked(purses: set[Purse]) -> dict[Purse, Wallet]:
     return {(wallet.organisation_id, wallet.currency): wallet for wallet in wallets}
 
 
-def _accounts(purses: Iterable[Purse]) -> Accounts:
-    """Every ledger account that usage of these wallets moves money between, by (organisation, kind, currency)."""
-    own = (LedgerAccount.Kind.WALLET, LedgerAccount.Kind.RECEIVABLE)
-    wanted = {(organisation_id, kind.value, currency) for organisation_id, currency in purses for kind in own}
-    found = _by_place(LedgerAccount.objects.filter(organisation_id__in={place[0] for place in wanted}, kind__in=own))
-    currencies = {place[2] for place in wanted}
+def _accounts(purses: Collection[Purse]) -> Accounts:
+    """Every ledger account that usage of these wallets moves money between; made at first need."""
+    kinds = (LedgerAccount.Kind.WALLET, LedgerAccount.Kind.RECEIVABLE)
     revenue = LedgerAccount.Kind.REVENUE
+    organisations = {organisation_id for organisation_id, _ in purses}
+    currencies = {currency for _, currency in purses}
+    found = _by_place(LedgerAccount.objects.filter(organisation_id__in=organisations, kind__in=kinds))
     found |= _by_place(LedgerAccount.objects.filter(organisation=None, kind=revenue, currency__in=currencies))
-    wanted |= {(None, revenue.value, currency) for currency in currencies}
-    for place in wanted - found.keys():
-        organisation_id, kind, currency = place
-        found[place], _ = LedgerAccount.objects.get_or_create(
+    wanted: set[Place] = {(None, revenue.value, currency) for currency in currencies}
+    wanted |= {(organisation_id, kind.value, currency) for organisation_id, currency in purses for kind in kinds}
+    for organisation_id, kind, currency in wanted - found.keys():
+        found[organisation_id, kind, currency], _ = LedgerAccount.objects.get_or_create(
             organisation_id=organisation_id, kind=kind, currency=currency
         )
     return found
 
 
-def _by_place(accounts: Iterable[LedgerAccount]) -> dict[tuple[int | None, str, str], LedgerAccount]:
+def _by_place(accounts: Iterable[LedgerAccount]) -> dict[Place, LedgerAccount]:
     return {(account.organisation_id, account.kind, account.currency): account for account in accounts}
 
 

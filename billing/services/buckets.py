@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from billing import upsert
 from billing.models import Rollup15m, RollupDirty, UsageEvent
@@ -19,7 +20,7 @@ ERRORS = frozenset({UsageEvent.Outcome.UPSTREAM_ERROR.value, UsageEvent.Outcome.
 
 def add(records: Iterable[UsageRecord]) -> None:
     """Add usage to its quarters of an hour, and mark the hours that must be summed up again."""
-    sums: dict[tuple[int, ...] | tuple[int | str, ...], list[int]] = defaultdict(lambda: [0] * len(Rollup15m.SUMS))
+    sums: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0] * len(Rollup15m.SUMS))
     for record in records:
         row = sums[_key_of(record)]
         for index, value in enumerate(_sums_of(record)):
@@ -36,7 +37,7 @@ def mark(level: RollupDirty.Level, buckets: Iterable[tuple[int, datetime]]) -> N
     upsert.add(RollupDirty, key=("level", "organisation", "bucket"), sums=("marks",), rows=rows)
 
 
-def _key_of(record: UsageRecord) -> tuple[int | str, ...]:
+def _key_of(record: UsageRecord) -> tuple[Any, ...]:
     """In the order of Rollup.DIMENSIONS, the bucket in ms."""
     return (
         record.at_ms - record.at_ms % QUARTER_MS,

@@ -7,6 +7,7 @@ above it. So it can be done twice, late, or by two at once, and a crash leaves t
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -75,7 +76,7 @@ def _recompute(mark: RollupDirty) -> bool:
         return False
     level = Level(mark.level)
     step = STEPS[level]
-    step.target.objects.filter(organisation_id=mark.organisation_id, bucket=mark.bucket).delete()
+    step.target._default_manager.filter(organisation_id=mark.organisation_id, bucket=mark.bucket).delete()
     _sum_up(step, organisation_id=mark.organisation_id, start=mark.bucket, end=ceiling(level, mark.bucket))
     if step.above is not None:
         buckets.mark(step.above, [(mark.organisation_id, floor(step.above, mark.bucket))])
@@ -175,8 +176,9 @@ def _table(model: type[Rollup] | type[UsageEvent]) -> str:
 
 
 def _columns(model: type[Rollup] | type[UsageEvent], names: tuple[str, ...] | list[str]) -> list[str]:
-    return [connection.ops.quote_name(model._meta.get_field(name).column) for name in names]
+    fields: list[Any] = [model._meta.get_field(name) for name in names]
+    return [connection.ops.quote_name(field.column) for field in fields]
 
 
-def _moment(moment: datetime) -> object:
+def _moment(moment: datetime) -> Any:
     return connection.ops.adapt_datetimefield_value(moment)

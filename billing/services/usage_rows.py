@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from typing import Any
 
 from billing.models import UsageEvent
 from billing.usage_record import UsageRecord, decode
@@ -47,44 +48,83 @@ def read_record(raw: bytes) -> UsageRecord:
     return record
 
 
-def row_of(record: UsageRecord, *, transaction_id: uuid.UUID | None) -> UsageEvent:
-    """The unsaved row."""
+# Columns of billing.models.UsageEvent, in the order of `values_of`.
+COLUMNS = (
+    "id",
+    "at",
+    "organisation_id",
+    "project_id",
+    "user_id",
+    "api_key_id",
+    "model_id",
+    "channel_id",
+    "upstream_key_id",
+    "price_id",
+    "transaction_id",
+    "endpoint",
+    "is_stream",
+    "status",
+    "outcome",
+    "attempts",
+    "usage_source",
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "input_cost_nano",
+    "cached_input_cost_nano",
+    "cache_write_cost_nano",
+    "output_cost_nano",
+    "reasoning_cost_nano",
+    "call_cost_nano",
+    "cost_nano",
+    "currency",
+    "latency_ms",
+    "first_byte_ms",
+    "upstream_id",
+    "client_address",
+)
+
+
+def values_of(record: UsageRecord, *, transaction_id: uuid.UUID | None) -> tuple[Any, ...]:
+    """The values of a row, one for each of COLUMNS."""
     tokens, costs = record.tokens, record.costs
-    return UsageEvent(
-        id=record.id,
-        at=clock.from_ms(record.at_ms),
-        organisation_id=record.organisation,
-        project_id=record.project,
-        user_id=record.user,
-        api_key_id=record.api_key,
-        model_id=record.model,
-        channel_id=record.channel,
-        upstream_key_id=record.upstream_key,
-        price_id=record.price,
-        transaction_id=transaction_id,
-        endpoint=record.endpoint,
-        is_stream=record.is_stream,
-        status=record.status,
-        outcome=record.outcome,
-        attempts=record.attempts,
-        usage_source=record.usage_source,
-        input_tokens=tokens.input,
-        cached_input_tokens=tokens.cached_input,
-        cache_write_tokens=tokens.cache_write,
-        output_tokens=tokens.output,
-        reasoning_tokens=tokens.reasoning,
-        input_cost_nano=costs.input,
-        cached_input_cost_nano=costs.cached_input,
-        cache_write_cost_nano=costs.cache_write,
-        output_cost_nano=costs.output,
-        reasoning_cost_nano=costs.reasoning,
-        call_cost_nano=costs.call,
-        cost_nano=costs.total,
-        currency=record.currency,
-        latency_ms=record.latency_ms,
-        first_byte_ms=record.first_byte_ms,
-        upstream_id=record.upstream_id,
-        client_address=record.client_address,
+    return (
+        record.id,
+        clock.from_ms(record.at_ms),
+        record.organisation,
+        record.project,
+        record.user,
+        record.api_key,
+        record.model,
+        record.channel,
+        record.upstream_key,
+        record.price,
+        transaction_id,
+        record.endpoint,
+        record.is_stream,
+        record.status,
+        record.outcome,
+        record.attempts,
+        record.usage_source,
+        tokens.input,
+        tokens.cached_input,
+        tokens.cache_write,
+        tokens.output,
+        tokens.reasoning,
+        costs.input,
+        costs.cached_input,
+        costs.cache_write,
+        costs.output,
+        costs.reasoning,
+        costs.call,
+        costs.total,
+        record.currency,
+        record.latency_ms,
+        record.first_byte_ms,
+        record.upstream_id,
+        record.client_address,
     )
 
 
