@@ -89,8 +89,9 @@ class Pipe:
         """Send a batch and hand out its replies; a failure goes to every command that has no reply yet."""
         self.commands += len(batch)
         try:
-            connection = self._connection or await self._connect()
+            # Connecting too: a server that hangs still accepts connections, and never answers the greeting.
             async with asyncio.timeout(REPLY_TIMEOUT_S):
+                connection = self._connection or await self._connect()
                 packed = b"".join([hiredis.pack_command(command) for command, _ in batch])
                 await connection.send_packed_command(packed, check_health=False)
                 for _, answer in batch:
