@@ -19,3 +19,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/", include("allauth.urls")),
     path("", include("newapi.portal.urls")),
 ]
+
+handler500 = "newapi.portal.views.errors.broken"

@@ -3,11 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
+from typing import Any
 
-from django.db.models import Max, Sum
+from django.db.models import Max, QuerySet, Sum
 
 from accounts.models import APIKey
-from billing.models import Rollup15m
+from billing.models import Rollup15m, RollupDay
+from billing.models.rollup import Rollup
 from newapi.kernel import clock
 from newapi.kernel.meters import windows
 from newapi.kernel.meters.windows import Window
@@ -34,11 +37,11 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class KeyTotals:
-    """All that was ever posted for a key. `last_used` is the start of its newest quarter of an hour."""
+    """All that was ever posted for a key. `last_used` is the day of its newest call, in UTC."""
 
     cost_nano: int
     calls: int
-    last_used: object
+    last_used: date | None
 
 
 def budgets_of(keys: Iterable[APIKey]) -> dict[int, Budget]:
@@ -56,29 +59,31 @@ def budgets_of(keys: Iterable[APIKey]) -> dict[int, Budget]:
 
 
 def totals_of(keys: Iterable[APIKey]) -> dict[int, KeyTotals]:
-    """Key id → what was ever posted for it. One query."""
+    """Key id → what was ever posted for it: past days from the daily rollup, today from the quarters of an hour."""
     keys = list(keys)
-    rows = (
-        Rollup15m.objects.filter(
-            organisation_id__in={key.organisation_id for key in keys}, api_key_id__in=[key.pk for key in keys]
-        )
-        .values("api_key_id")
-        .annotate(cost=Sum("cost_nano"), count=Sum("calls"), newest=Max("bucket"))
-        .order_by()
-    )
-    return {row["api_key_id"]: KeyTotals(int(row["cost"]), int(row["count"]), row["newest"]) for row in rows}
+    today = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    found: dict[int, KeyTotals] = {}
+    for rows in (_of(RollupDay, keys).filter(bucket__lt=today), _of(Rollup15m, keys).filter(bucket__gte=today)):
+        sums = rows.values("api_key_id").annotate(cost=Sum("cost_nano"), count=Sum("calls"), newest=Max("bucket"))
+        for row in sums.order_by():
+            so_far = found.get(row["api_key_id"], KeyTotals(0, 0, None))
+            found[row["api_key_id"]] = KeyTotals(
+                so_far.cost_nano + int(row["cost"]), so_far.calls + int(row["count"]), row["newest"].date()
+            )
+    return found
 
 
 def _spent_in(window: str, keys: list[APIKey]) -> dict[int, int]:
+    """Key id → what was posted since the window began, from the rows that the gateway judges by."""
     start_ms, _ = windows.bounds(Window(window), clock.now_ms())
-    rows = (
-        Rollup15m.objects.filter(
-            organisation_id__in={key.organisation_id for key in keys},
-            api_key_id__in=[key.pk for key in keys],
-            bucket__gte=clock.from_ms(start_ms),
-        )
-        .values("api_key_id")
-        .annotate(cost=Sum("cost_nano"))
-        .order_by()
+    rows = _of(Rollup15m, keys).filter(bucket__gte=clock.from_ms(start_ms))
+    sums = rows.values("api_key_id").annotate(cost=Sum("cost_nano")).order_by()
+    return {row["api_key_id"]: int(row["cost"]) for row in sums}
+
+
+def _of(level: type[Rollup], keys: Iterable[APIKey]) -> QuerySet[Any]:
+    keys = list(keys)
+    # The organisation too, because the rows' index begins with it.
+    return level._default_manager.filter(
+        organisation_id__in={key.organisation_id for key in keys}, api_key_id__in=[key.pk for key in keys]
     )
-    return {row["api_key_id"]: int(row["cost"]) for row in rows}

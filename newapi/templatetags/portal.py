@@ -37,9 +37,10 @@ def compact(count: int | None) -> str:
     if count is None:
         return "–"
     for scale, letter in _SCALES:
-        if abs(count) >= scale:
+        # What would round up to a thousand belongs to the next letter.
+        if abs(count) >= scale * 0.9995:
             units = count / scale
-            return f"{units:.{2 if abs(units) < 10 else 1 if abs(units) < 100 else 0}f}{letter}"
+            return f"{units:.{2 if abs(units) < 9.995 else 1 if abs(units) < 99.95 else 0}f}{letter}"
     return str(count)
 
 
@@ -58,12 +59,14 @@ def duration(ms: int | float | None) -> str:
 
 @register.filter
 def percent(part: float | None) -> str:
-    """A share between 0 and 1 as `12.3 %`; a share above nothing never reads as nothing."""
+    """A share between 0 and 1 as `12.3 %`; what is above nothing or below all never reads as that."""
     if part is None:
         return "–"
     if 0 < part < 0.001:
         return "< 0.1 %"
-    return f"{part * 100:.1f} %" if part < 0.9995 else "100 %"
+    if 0.999 < part < 1:
+        return "> 99.9 %"
+    return "100 %" if part >= 1 else f"{part * 100:.1f} %"
 
 
 @register.filter

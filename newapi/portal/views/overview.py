@@ -22,7 +22,8 @@ def overview(request: HttpRequest, seat: Seat) -> HttpResponse:
     """Balance, spend, top models, latest calls."""
     period = periods.chosen(request)
     has_usage = dashboard.has_usage(seat.organisation)
-    context: dict[str, Any] = {"period": period, "has_usage": has_usage, "funds": dashboard.funds_of(seat.organisation)}
+    funds = dashboard.funds_of(seat.organisation) if seat.may(Right.SEE_BALANCE) else None
+    context: dict[str, Any] = {"period": period, "has_usage": has_usage, "funds": funds}
     context |= _numbers(seat, period) if has_usage else _first_steps(request, seat)
     return page(request, seat, "portal/overview.html", "overview", context)
 
