@@ -86,12 +86,14 @@ def may_see_traffic(user: Person) -> bool:
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """DASHBOARD_CALLBACK: add to the page what the person may see."""
     days = _days(request)
+    steps = admin_start.steps(request.user)
     home: dict[str, Any] = {
         "periods": [
             {"title": f"{choice} days", "link": f"?days={choice}", "active": choice == days} for choice in PERIODS
         ],
         "health": _health(request.user),
-        "steps": admin_start.steps(request.user),
+        "steps": steps,
+        "is_ready": all(step.is_done for step in steps),
     }
     if may_see_traffic(request.user):
         home |= _usage(request.user, admin_numbers.last(days))

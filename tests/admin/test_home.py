@@ -130,6 +130,8 @@ def test_steps_that_are_done_are_ticked_off(boss: Client, acme: Organisation, ch
     page = home(boss)
     assert page.count('aria-label="done"') == 5
     assert page.count('aria-label="to do"') == 1
+    cast.api_key(acme, acme.memberships.get().user)
+    assert "Everything is in place" in home(boss)
 
 
 def test_first_steps_go_away_with_the_first_call(boss: Client, busy: APIKey, chat_model: Model) -> None:
