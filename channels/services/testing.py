@@ -15,13 +15,12 @@ from django.conf import settings
 from accounts.models import User
 from accounts.services import audit
 from channels.models import Channel, Model, Protocol, Route, UpstreamKey
+from channels.services.asks import DIALECTS
 from newapi.kernel import addresses, secrets
 
 TIMEOUT_S_MAX = 20
 ANSWER_BYTES_MAX = 64 * 1024
 SAID_LENGTH_MAX = 300
-TOKENS_MAX = 8
-PROMPT = "Reply with the word: ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +34,6 @@ class TestResult:
     latency_ms: int
     said: str
     model: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    """One request, in the upstream's dialect. Without a body it is a GET."""
-
-    path: str
-    body: Mapping[str, Any] | None
-    read: Callable[[Any], str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Dialect:
-    headers: Callable[[str], dict[str, str]]
-    chat: Callable[[str], _Ask]
-    embed: Callable[[str], _Ask]
-    models: _Ask
 
 
 class _NoAnswer(Exception):
@@ -196,70 +178,3 @@ def _complaint(answer: Any) -> str:
 def _without(secret: str, text: str) -> str:
     """Some upstreams repeat the key, or its ends, in their complaint."""
     return text.replace(secret, "•••").replace(secret[:12], "•••")
-
-
-def _chat_openai(model: str) -> _Ask:
-    body = {"model": model, "messages": [{"role": "user", "content": PROMPT}], "max_tokens": TOKENS_MAX}
-    return _Ask("/chat/completions", body, lambda answer: answer["choices"][0]["message"]["content"] or "(no text)")
-
-
-def _embed_openai(model: str) -> _Ask:
-    body = {"model": model, "input": PROMPT}
-    return _Ask("/embeddings", body, lambda answer: f"{len(answer['data'][0]['embedding'])} dimensions")
-
-
-def _chat_anthropic(model: str) -> _Ask:
-    body = {"model": model, "messages": [{"role": "user", "content": PROMPT}], "max_tokens": TOKENS_MAX}
-    return _Ask(
-        "/messages", body, lambda answer: "".join(part.get("text", "") for part in answer["content"]) or "(no text)"
-    )
-
-
-def _chat_gemini(model: str) -> _Ask:
-    body = {
-        "contents": [{"role": "user", "parts": [{"text": PROMPT}]}],
-        "generationConfig": {"maxOutputTokens": TOKENS_MAX},
-    }
-
-    def read(answer: Any) -> str:
-        return (
-            "".join(part.get("text", "") for part in answer["candidates"][0]["content"].get("parts", [])) or "(no text)"
-        )
-
-    return _Ask(f"/models/{model}:generateContent", body, read)
-
-
-def _embed_gemini(model: str) -> _Ask:
-    body = {"content": {"parts": [{"text": PROMPT}]}}
-    return _Ask(
-        f"/models/{model}:embedContent", body, lambda answer: f"{len(answer['embedding']['values'])} dimensions"
-    )
-
-
-def _count(answer: Any) -> str:
-    return f"{len(answer.get('data', answer.get('models', [])))} models listed"
-
-
-_MODELS = _Ask("/models", None, _count)
-
-DIALECTS: dict[Protocol, _Dialect] = {
-    Protocol.OPENAI: _Dialect(
-        headers=lambda secret: {"Authorization": f"Bearer {secret}"},
-        chat=_chat_openai,
-        embed=_embed_openai,
-        models=_MODELS,
-    ),
-    Protocol.ANTHROPIC: _Dialect(
-        headers=lambda secret: {"x-api-key": secret, "anthropic-version": "2023-06-01"},
-        chat=_chat_anthropic,
-        # Anthropic serves no embeddings; the upstream's own refusal says so best.
-        embed=_embed_openai,
-        models=_MODELS,
-    ),
-    Protocol.GEMINI: _Dialect(
-        headers=lambda secret: {"x-goog-api-key": secret},
-        chat=_chat_gemini,
-        embed=_embed_gemini,
-        models=_MODELS,
-    ),
-}

@@ -1,5 +1,5 @@
 """The admin of policy, cases with their clocks, and restrictions."""
 
-from moderation.admin import cases, clocks, panels, policy, restrictions
+from moderation.admin import case_events, cases, clocks, panels, policy, restrictions
 
-__all__ = ["cases", "clocks", "panels", "policy", "restrictions"]
+__all__ = ["case_events", "cases", "clocks", "panels", "policy", "restrictions"]

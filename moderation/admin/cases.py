@@ -17,16 +17,14 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from accounts.admin import pages
-from accounts.admin.base import Endless, ReadOnlyAdmin
-from accounts.admin.fields import picker
-from accounts.admin.reasons import PageForm, ReasonedForm
+from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.requests import actor_of
 from moderation import permissions
 from moderation.admin import clocks
+from moderation.admin.case_forms import AssignForm, LevelForm, MoveForm, NoteForm, OpenForm
 from moderation.admin.policy import LEVEL_LABELS
 from moderation.admin.visibility import without_sealed
-from moderation.models import Case, CaseEvent, SlaClock
-from moderation.models.policy import Level
+from moderation.models import Case, SlaClock
 from moderation.services import cases, moves
 
 EVENTS_SHOWN_MAX = 200
@@ -39,82 +37,6 @@ _STATE = {
     "Closed": "success",
 }
 _TONES = {tone: tone for tone in ("success", "info", "warning", "danger")}
-
-
-class OpenForm(ReasonedForm):
-    """What a new case needs to be told."""
-
-    organisation = picker(Case._meta.get_field("organisation"), label="Organisation")
-    category = picker(
-        Case._meta.get_field("category"),
-        label="Policy category",
-        help_text="What is suspected. It brings the level with it.",
-    )
-    level = forms.ChoiceField(
-        label="Level",
-        required=False,
-        choices=[("", "The category's own"), *Level.choices],
-        help_text="L1 is the worst: 24 hours to respond, 72 to resolve. The others count working days.",
-    )
-    source = forms.ChoiceField(label="Source", choices=Case.Source.choices, initial=Case.Source.STAFF)
-    summary = forms.CharField(
-        label="Summary",
-        widget=forms.Textarea,
-        help_text="What happened. No prompts and no answers: none are stored.",
-    )
-    received_at = forms.SplitDateTimeField(
-        label="Received", required=False, help_text="In UTC; the clocks count from here. Empty: now."
-    )
-
-
-class SeenForm(ReasonedForm):
-    """An act on the case as the person has seen it: the version comes back with the answer."""
-
-    expected_version = forms.IntegerField(widget=forms.HiddenInput)
-
-    def __init__(self, *args: Any, case: Case, **kwargs: Any) -> None:
-        kwargs["initial"] = {**(kwargs.get("initial") or {}), "expected_version": case.version}
-        super().__init__(*args, **kwargs)
-
-
-class MoveForm(SeenForm):
-    """To which state, of those that the person may choose now."""
-
-    to = forms.ChoiceField(label="Move to")
-    field_order = ("to", "reason", "expected_version")
-
-    def __init__(self, *args: Any, case: Case, states: list[Case.State], **kwargs: Any) -> None:
-        super().__init__(*args, case=case, **kwargs)
-        field = self.fields["to"]
-        assert isinstance(field, forms.ChoiceField)
-        field.choices = [(state.value, state.label) for state in states]
-
-
-class AssignForm(SeenForm):
-    """To whom."""
-
-    assignee = picker(
-        Case._meta.get_field("assignee"),
-        label="Assign to",
-        required=False,
-        help_text="Somebody who may review the case. Empty: nobody.",
-    )
-    field_order = ("assignee", "reason", "expected_version")
-
-
-class LevelForm(SeenForm):
-    """How severe."""
-
-    level = forms.ChoiceField(
-        label="Level", choices=Level.choices, help_text="The clocks count anew from the original receipt."
-    )
-    field_order = ("level", "reason", "expected_version")
-
-
-class NoteForm(PageForm):
-    """For colleagues. The note is its own reason."""
-
-    text = forms.CharField(label="Note", widget=forms.Textarea, max_length=5000, help_text="Kept for good.")
 
 
 class OpenFilter(DropdownFilter):
@@ -347,29 +269,3 @@ def _clock(case: Case, kind: SlaClock.Kind) -> tuple[str, str]:
             reading = clocks.read(sla)
             return reading.tone, reading.words
     return "info", "not set"
-
-
-@admin.register(CaseEvent)
-class CaseEventAdmin(Endless, ReadOnlyAdmin):
-    """What happened to cases, newest first. The database refuses any change."""
-
-    ordering = ("-at", "-id")
-    list_display = ("at", "case", "kind", "who", "before", "after")
-    list_select_related = ("case__category", "actor")
-    list_filter = (
-        ("kind", ChoicesDropdownFilter),
-        ("actor", AutocompleteSelectFilter),
-        ("at", RangeDateTimeFilter),
-    )
-    search_fields = ("case__reference",)
-    search_help_text = "Case reference"
-    fields = ("at", "case", "kind", "who", "before", "after", "reason")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[CaseEvent]:
-        """Without those of sealed cases, for whom they are sealed."""
-        return without_sealed(super().get_queryset(request), actor_of(request), case="case__")
-
-    @display(description="Who")
-    def who(self, event: CaseEvent) -> str:
-        """The person, or the platform itself."""
-        return str(event.actor) if event.actor else "the platform"

@@ -1,0 +1,99 @@
+"""What imposing a restriction needs to be told."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.db.models import Q
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from accounts.admin.fields import picker
+from accounts.admin.reasons import ReasonedForm
+from accounts.models import APIKey, Membership, Organisation
+from channels.models import Route
+from moderation.models import Restriction
+from moderation.services import restrictions
+
+Scope = Restriction.Scope
+
+# For each scope: the form's field that names the target, and how a target is written.
+_TARGETS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    Scope.PROJECT: ("project", lambda project: str(project.pk)),
+    Scope.MEMBER: ("member", lambda user: str(user.pk)),
+    Scope.API_KEY: ("api_key", lambda api_key: str(api_key.pk)),
+    Scope.MODEL: ("model", lambda model: model.name),
+    Scope.FEATURE: ("feature", str),
+}
+
+
+class ImposeForm(ReasonedForm):
+    """Whom or what to refuse, from when until when. The page shows the one target field that the scope needs."""
+
+    organisation = picker(Restriction._meta.get_field("organisation"), label="Organisation")
+    scope = forms.ChoiceField(
+        label="What to restrict",
+        choices=Scope.choices,
+        initial=Scope.ORGANISATION,
+        widget=UnfoldAdminSelectWidget(attrs={"x-model": "scope"}),
+        help_text="“Organisation” refuses every call; the others refuse a part and leave the rest alone.",
+    )
+    project = picker(APIKey._meta.get_field("project"), label="Project", required=False)
+    member = picker(Membership._meta.get_field("user"), label="Member", required=False)
+    api_key = forms.CharField(
+        label="API key", required=False, help_text="Its name, or its first and last characters as its page shows them."
+    )
+    model = picker(Route._meta.get_field("model"), label="Model", required=False)
+    feature = forms.ChoiceField(
+        label="Feature", required=False, choices=[("", "–"), *((name, name) for name in restrictions.FEATURES)]
+    )
+    category = picker(
+        Restriction._meta.get_field("category"),
+        label="Policy category",
+        required=False,
+        help_text="Callers see its code. Empty: the case's.",
+    )
+    case = picker(
+        Restriction._meta.get_field("case"), label="Case", required=False, help_text="Callers see its reference."
+    )
+    starts_at = forms.SplitDateTimeField(label="From", required=False, help_text="In UTC. Empty: now.")
+    ends_at = forms.SplitDateTimeField(
+        label="Until",
+        required=False,
+        help_text="In UTC. Empty: until lifted. Ends by the clock, whatever is down.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for scope, (name, _) in _TARGETS.items():
+            # Read by the page's template.
+            setattr(self.fields[name], "shown_when", f"scope === '{scope}'")  # noqa: B010
+
+    def clean(self) -> dict[str, Any]:
+        """The scope's own field must be filled; the others do not count."""
+        data = super().clean() or {}
+        name, _ = _TARGETS.get(data.get("scope", ""), ("", str))
+        if name and not data.get(name):
+            self.add_error(name, "Say which one.")
+        elif name == "api_key" and data.get("organisation"):
+            data["api_key"] = self._find_key(data["organisation"], data["api_key"])
+        return data
+
+    def _find_key(self, organisation: Organisation, told: str) -> APIKey | None:
+        """The one key of the organisation that is meant."""
+        found = APIKey.objects.filter(organisation=organisation).filter(Q(hint=told) | Q(name=told))[:2]
+        if len(found) == 1:
+            return found[0]
+        self.add_error("api_key", f"{organisation} has {'several keys' if found else 'no key'} of that name.")
+        return None
+
+    @property
+    def alpine(self) -> str:
+        """What the page's script starts with."""
+        return f"{{ scope: '{self['scope'].value() or Scope.ORGANISATION}' }}"
+
+    def order(self) -> dict[str, Any]:
+        """The arguments of restrictions.impose."""
+        data = self.cleaned_data
+        name, write = _TARGETS.get(data["scope"], ("", str))
+        plain = ("organisation", "scope", "category", "case", "starts_at", "ends_at", "reason")
+        return {**{field: data[field] for field in plain}, "target": write(data[name]) if name else ""}
