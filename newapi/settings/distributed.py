@@ -4,7 +4,6 @@ from newapi.settings import env
 from newapi.settings.base import *  # noqa: F403
 from newapi.settings.database_url import postgresql
 
-
 DATABASES = {
     "default": env.read("DATABASE_URL", postgresql, example="postgresql://newapi:secret@db.internal:5432/newapi")
 }

@@ -15,7 +15,7 @@ from newapi.settings.database_url import postgresql
 TEST_DIR = Path(tempfile.mkdtemp(prefix="newapi-test-"))
 atexit.register(shutil.rmtree, TEST_DIR, ignore_errors=True)
 
-SECRET_KEY = "testing-only-" + "x" * 50  # noqa: S105
+SECRET_KEY = "testing-only-" + "x" * 50
 API_KEY_PEPPER = b"testing-only-pepper-of-some-length"
 FIELD_KEYS = {"test": b"0" * 32}
 
