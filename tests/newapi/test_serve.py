@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 START_S = 120.0
 STOP_S = 60.0
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("serve")]
 
 
 def free_port() -> int:

@@ -2,6 +2,7 @@
 
 import openai
 import pytest
+import requests
 from openai import OpenAI
 
 from tests.processes import MockUpstream
@@ -100,3 +101,17 @@ def test_its_exceptions_are_the_right_ones(client: OpenAI, upstream: MockUpstrea
     with pytest.raises(openai.InternalServerError) as busy:
         chat.create(model="mock-gpt", messages=QUESTION, stream=True)
     assert busy.value.status_code == 503
+
+
+def test_answers_on_a_kept_connection_are_not_held_back(product: Product, upstream: MockUpstream) -> None:
+    """Nagle's algorithm against delayed acknowledgements costs 40 ms an answer; the fastest of 15 shows that it is off."""
+    upstream.forget()
+    body = {"model": "mock-gpt", "messages": QUESTION, "stream": True}
+    headers = {"Authorization": f"Bearer {product.demo['api_key']}"}
+    times = []
+    with requests.Session() as session:
+        for _ in range(15):
+            answer = session.post(f"{product.url}/v1/chat/completions", json=body, headers=headers, timeout=10)
+            assert answer.status_code == 200
+            times.append(answer.elapsed.total_seconds())
+    assert min(times[1:]) < 0.03
