@@ -103,22 +103,27 @@ def _sum_up(step: Step, *, organisation_id: int, start: datetime, end: datetime)
 def rebuild(*, organisation: Organisation, start: datetime, end: datetime) -> int:
     """Recompute the quarters of an organisation in [start, end) from its usage rows. Returns how many hold usage.
 
-    Both are widened to whole hours. Coarser levels follow with the next `roll_up`. Raises BillingRefusal when
-    the rows of that time have been dropped.
+    Both are widened to whole hours. Coarser levels follow with the next `roll_up`. Raises BillingRefusal at the
+    first hour whose rows have been dropped with their partition; its sums stay.
     """
     oldest = partitioning.oldest_month(connection)
-    if oldest is not None and start < oldest and _has_rollups_before(organisation, oldest):
-        raise BillingRefusal(f"Usage rows before {oldest:%Y-%m-%d} may have been dropped; start there.")
-    return sum(_rebuild_hour(organisation, hour) for hour in _hours(start, end))
+    return sum(
+        _rebuild_hour(organisation, hour, may_be_dropped=oldest is not None and hour < oldest)
+        for hour in _hours(start, end)
+    )
 
 
 @transaction.atomic
-def _rebuild_hour(organisation: Organisation, hour: datetime) -> int:
+def _rebuild_hour(organisation: Organisation, hour: datetime, *, may_be_dropped: bool) -> int:
     # Posters of this organisation begin with its wallets; holding them keeps the quarters still.
     list(Wallet.objects.select_for_update().filter(organisation=organisation).order_by("pk"))
-    Rollup15m.objects.filter(organisation=organisation, bucket__gte=hour, bucket__lt=ceiling(Level.HOUR, hour)).delete()
+    within = {"bucket__gte": hour, "bucket__lt": ceiling(Level.HOUR, hour)}
+    had_usage, _ = Rollup15m.objects.filter(organisation=organisation, **within).delete()
     buckets.mark(Level.HOUR, [(organisation.pk, hour)])
-    return sum(_sum_rows(organisation.pk, hour + QUARTER * number) for number in range(4))
+    rebuilt = sum(_sum_rows(organisation.pk, hour + QUARTER * number) for number in range(4))
+    if may_be_dropped and had_usage and not rebuilt:
+        raise BillingRefusal(f"The usage rows of {hour:%Y-%m-%d %H:%M} are gone; start later.")
+    return rebuilt
 
 
 def _sum_rows(organisation_id: int, quarter: datetime) -> bool:
@@ -158,10 +163,6 @@ def _sum_rows(organisation_id: int, quarter: datetime) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(statement, [first, *sorted(buckets.ERRORS), organisation_id, low, high, first, last])
         return cursor.rowcount > 0
-
-
-def _has_rollups_before(organisation: Organisation, moment: datetime) -> bool:
-    return Rollup15m.objects.filter(organisation=organisation, bucket__lt=moment).exists()
 
 
 def _hours(start: datetime, end: datetime) -> Iterator[datetime]:

@@ -31,7 +31,7 @@ class Command(BaseCommand):
         try:
             quarters = rollups.rebuild(organisation=organisation, start=start, end=end)
         except BillingRefusal as error:
-            raise CommandError(str(error)) from None
+            raise CommandError(error.messages[0]) from None
         while rollups.roll_up():
             pass
         self.stdout.write(f"{quarters} quarters of an hour with usage were summed up again.")
