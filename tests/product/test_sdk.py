@@ -104,7 +104,7 @@ def test_its_exceptions_are_the_right_ones(client: OpenAI, upstream: MockUpstrea
 
 
 def test_answers_on_a_kept_connection_are_not_held_back(product: Product, upstream: MockUpstream) -> None:
-    """Nagle's algorithm costs 40 ms an answer where acknowledgements are delayed; the fastest of 15 has none of that."""
+    """Nagle's algorithm costs 40 ms an answer where acknowledgements are delayed; the fastest of 15 has none."""
     upstream.forget()
     body = {"model": "mock-gpt", "messages": QUESTION, "stream": True}
     headers = {"Authorization": f"Bearer {product.demo['api_key']}"}
