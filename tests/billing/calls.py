@@ -141,9 +141,11 @@ def admission(record: UsageRecord, *, hold_nano: int, meters: tuple[Meter, ...] 
     )
 
 
-def admit(record: UsageRecord, *, hold_nano: int = 10**9, seen: int | None = None) -> Admission:
+def admit(
+    record: UsageRecord, *, hold_nano: int = 10**9, seen: int | None = None, meters: tuple[Meter, ...] = ()
+) -> Admission:
     """Place a hold, with the mark of a worker that has seen so many output tokens."""
-    ask = admission(record, hold_nano=hold_nano)
+    ask = admission(record, hold_nano=hold_nano, meters=meters)
 
     async def place(till: Till) -> None:
         assert isinstance(await till.admit(ask), Admitted)
