@@ -4,7 +4,9 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core import context
+from allauth.core.exceptions import ImmediateHttpResponse
 from django.http import HttpRequest
+from django.shortcuts import render
 
 from accounts.models import User
 
@@ -13,7 +15,9 @@ class InviteOnlyAdapter(DefaultAccountAdapter):
     """Refuses open sign-up, and names the person to the brute-force guard."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
-        """Always closed: people are added by their organisation."""
+        """Always closed: people are added by their organisation. Who sends the form all the same is refused (403)."""
+        if request.method == "POST":
+            raise ImmediateHttpResponse(render(request, "account/signup_closed.html", status=403))
         return False
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
