@@ -52,7 +52,8 @@ def test_guessing_is_stopped_for_that_person_only(acme: Organisation, ada: User,
 def test_nobody_signs_up_alone(db: None) -> None:
     page = Client().get("/accounts/signup/")
     assert "Accounts come by invitation" in page.content.decode()
-    Client().post("/accounts/signup/", {"email": "new@example.com", "password1": PASSWORD, "password2": PASSWORD})
+    sent = {"email": "new@example.com", "password1": PASSWORD, "password2": PASSWORD}
+    assert Client().post("/accounts/signup/", sent).status_code == 403
     assert not User.objects.exists()
 
 

@@ -2,8 +2,6 @@
 
 from datetime import timedelta
 
-import pytest
-
 from accounts.models import APIKey, Organisation, User
 from billing.models import LedgerTransaction
 from billing.pricing import Tokens
@@ -60,7 +58,6 @@ def test_a_credit_limit_counts_as_available(
     assert funds.state == ""
 
 
-@pytest.mark.req("BIL-01")
 def test_movements_show_what_came_in_and_went_out_but_not_usage(
     acme: Organisation, globex: Organisation, ada: User, adas_key: APIKey, chat_model: Model, log_in: LogIn
 ) -> None:

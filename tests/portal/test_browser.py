@@ -119,7 +119,6 @@ def pages_of(organisation: Organisation) -> list[str]:
 PUBLIC = ["/", "/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
 
 
-@pytest.mark.req("DSH-01", "GW-01")
 def test_a_member_logs_in_makes_a_key_limits_it_and_revokes_it(
     browser: Browser, live_server: LiveServer, acme: Organisation, ben: User, chat_model: Model
 ) -> None:

@@ -143,7 +143,6 @@ def test_a_person_switched_off_is_logged_out(acme: Organisation, ben: User, log_
     assert client.get("/o/acme/").status_code == 302
 
 
-@pytest.mark.req("ACC-16")
 def test_someone_in_two_organisations_switches_between_them(
     acme: Organisation, globex: Organisation, ben: User, log_in: LogIn
 ) -> None:

@@ -50,7 +50,6 @@ def test_a_new_key_is_shown_once_with_lines_to_paste(
     assert "no-store" in answer["Cache-Control"]
 
 
-@pytest.mark.req("CHN-08")
 def test_the_raw_key_is_on_no_later_page_and_in_no_record(
     acme: Organisation, ben: User, chat_model: Model, log_in: LogIn, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -86,7 +85,6 @@ def test_a_refused_form_can_be_corrected_and_sent(acme: Organisation, ben: User,
     assert APIKey.objects.get().budget_nano == 5 * NANO
 
 
-@pytest.mark.req("GW-04")
 def test_every_limit_of_the_form_reaches_the_key(
     acme: Organisation, ben: User, mock_channel: Channel, chat_model: Model, log_in: LogIn
 ) -> None:
@@ -163,6 +161,7 @@ def test_wrong_input_is_explained_at_its_field_and_makes_nothing(
     assert not APIKey.objects.exists()
 
 
+@pytest.mark.req("ACC-17")
 def test_limits_are_changed_and_the_change_is_on_record(
     acme: Organisation, ben: User, bens_key: APIKey, log_in: LogIn
 ) -> None:
@@ -200,7 +199,6 @@ def test_saving_without_a_change_leaves_no_record(
     assert not AuditEvent.objects.filter(action="api_key.change").exists()
 
 
-@pytest.mark.req("GW-01")
 def test_revoking_asks_first_then_ends_the_key_for_good(
     acme: Organisation, ben: User, bens_key: APIKey, log_in: LogIn
 ) -> None:

@@ -2,8 +2,6 @@
 
 from datetime import timedelta
 
-import pytest
-
 from accounts.models import Organisation, User
 from billing.services import prices
 from channels.models import Channel, Model, Route
@@ -13,7 +11,6 @@ from tests import cast
 from tests.portal.conftest import LogIn
 
 
-@pytest.mark.req("BIL-23")
 def test_callable_models_are_listed_with_their_prices(
     acme: Organisation, ben: User, mock_channel: Channel, chat_model: Model, log_in: LogIn
 ) -> None:

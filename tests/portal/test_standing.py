@@ -2,8 +2,6 @@
 
 from datetime import timedelta
 
-import pytest
-
 from accounts.models import APIKey, Organisation, User
 from channels.models import Model
 from moderation.models import PolicyCategory
@@ -26,7 +24,6 @@ def impose(acme: Organisation, scope: str, target: str = "", **more: object) -> 
     )
 
 
-@pytest.mark.req("DSH-02")
 def test_a_restriction_of_the_organisation_is_on_every_page_until_it_ends(
     acme: Organisation, vera: User, log_in: LogIn
 ) -> None:

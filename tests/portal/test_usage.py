@@ -58,7 +58,7 @@ def test_spend_tokens_and_calls_are_shown_by_day(
     assert "137 % more than the 7 days before" in html
 
 
-@pytest.mark.req("DSH-01")
+@pytest.mark.req("DSH-01", "BIL-01")
 def test_usage_is_broken_down_by_model_key_project_and_member(
     acme: Organisation, ada: User, ben: User, adas_key: APIKey, mock_channel: Channel, chat_model: Model, log_in: LogIn
 ) -> None:
@@ -81,6 +81,8 @@ def test_usage_is_broken_down_by_model_key_project_and_member(
     assert lines("project") == both("Main", "Side")
     assert lines("member") == both("Ada", "Ben")
     assert [row.share for row in by["model"]] == [0.75, 0.25]
+    # Whichever way it is cut, it adds up to what the ledger took from the wallet.
+    assert {sum(row.cost_nano for row in rows) for rows in by.values()} == {acme.wallets.get().used_nano}
 
 
 def test_members_get_no_link_to_keys_that_are_not_theirs(
