@@ -5,32 +5,26 @@ run; a crash after it leaves entries whose rows exist, which the next run only t
 of pending when it leaves the stream, which happens once; the total that the till is told only grows.
 """
 
-import logging
 import random
 import secrets
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from django.db import DataError, IntegrityError
+from django.db import IntegrityError
 from django.db.models import F
 
-from billing.models import PostingFault, Wallet
-from billing.services import booking, usage_rows
+from billing.models import Wallet
+from billing.services import booking, faults, usage_rows
 from billing.services.usage_rows import Unpostable
 from billing.usage_record import UsageRecord
 from newapi.kernel.meters import bank, keys
 from newapi.kernel.meters.bank import Entry
 
-log = logging.getLogger(__name__)
-
 BATCH = 500
 # Keeps posters from doing the same work at once; that none is done twice does not depend on it.
 LEASE_MS = 10_000
 TRIES_MAX = 3
-# What is raised when the data is at fault. Anything else is trouble of the database or of ours: no entry is
-# blamed for it, and all of them wait.
-_AT_FAULT = (DataError, IntegrityError, OverflowError)
 
 Readable = tuple[Entry, UsageRecord]
 
@@ -61,15 +55,15 @@ def post(*, limit: int = 5000) -> int:
 def post_batch(entries: Sequence[Entry]) -> int:
     """Book entries of one shard and take them out of its stream. Returns how many this run took out."""
     readable: list[Readable] = []
-    faults: list[tuple[Entry, Exception]] = []
+    refused: list[tuple[Entry, Exception]] = []
     for entry in entries:
         try:
             readable.append((entry, usage_rows.read(entry)))
         except Unpostable as error:
-            faults.append((entry, error))
-    faults += _book(readable)
-    if faults:
-        _keep(faults)
+            refused.append((entry, error))
+    refused += _book(readable)
+    if refused:
+        faults.keep(refused)
     return _acknowledge(entries)
 
 
@@ -79,7 +73,7 @@ def _book(pairs: Sequence[Readable]) -> list[tuple[Entry, Exception]]:
         return []
     try:
         _book_patiently([record for _, record in pairs])
-    except _AT_FAULT as error:
+    except faults.AT_FAULT as error:
         if len(pairs) == 1:
             return [(pairs[0][0], error)]
         middle = len(pairs) // 2
@@ -97,24 +91,6 @@ def _book_patiently(records: Sequence[UsageRecord]) -> None:
                 raise
         else:
             return
-
-
-def _keep(faults: Iterable[tuple[Entry, Exception]]) -> None:
-    """Write entries that cannot be posted where a person sees them, whole."""
-    rows = []
-    for entry, error in faults:
-        name = f"{entry.shard}:{entry.entry_id.decode()}"
-        log.error("usage entry %s cannot be posted: %s", name, error)
-        rows.append(
-            PostingFault(
-                entry=name,
-                organisation_id=entry.organisation_id,
-                cost_nano=entry.cost_nano,
-                payload=entry.event.decode("utf-8", "backslashreplace").replace("\x00", "\\x00"),
-                error=f"{type(error).__name__}: {error}"[:500].replace("\x00", "\\x00"),
-            )
-        )
-    PostingFault.objects.bulk_create(rows, ignore_conflicts=True)
 
 
 def _acknowledge(entries: Iterable[Entry]) -> int:

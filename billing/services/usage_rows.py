@@ -175,6 +175,6 @@ def _within(name: str, value: object, least: int, most: int) -> None:
 
 def _is_address(text: object) -> bool:
     try:
-        return isinstance(text, str) and bool(ipaddress.ip_address(text))
+        return isinstance(text, str) and ipaddress.ip_address(text) is not None
     except ValueError:
         return False

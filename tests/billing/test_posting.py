@@ -1,13 +1,15 @@
 """From the till's stream into the books, exactly once."""
 
+import io
 from dataclasses import replace
 
 import orjson
 import pytest
+from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from redis import Redis
 
-from accounts.models import Organisation, User
+from accounts.models import AuditEvent, Organisation, User
 from billing.models import (
     LedgerTransaction,
     PostingFault,
@@ -17,7 +19,7 @@ from billing.models import (
     Wallet,
 )
 from billing.pricing import Costs, Tokens
-from billing.services import posting, usage_rows, wallets
+from billing.services import faults, posting, usage_rows, wallets
 from channels.models import Channel, Model
 from newapi.kernel import clock
 from newapi.kernel.meters import bank, keys
@@ -222,6 +224,35 @@ def test_an_entry_that_only_the_database_refuses_is_found_among_many(acme: Organ
     assert posting.post() == 21
     assert set(UsageEvent.objects.values_list("pk", flat=True)) == books.ids_of(good)
     assert PostingFault.objects.get().organisation_id == nobody
+    books.assert_balanced(acme)
+
+
+def test_a_fault_is_booked_once_its_cause_is_gone(acme: Organisation, line: calls.Line) -> None:
+    record = calls.answered(line)
+    push(acme.pk, record.costs.total, orjson.dumps({**orjson.loads(record.encode()), "from_tomorrow": 1}))
+    posting.post()
+    fault = PostingFault.objects.get()
+    call_command("post_usage", "--faults", stdout=io.StringIO())
+    assert not UsageEvent.objects.exists()
+
+    PostingFault.objects.update(payload=record.encode().decode())  # as an upgraded reader would see it
+    out = io.StringIO()
+    call_command("post_usage", "--faults", stdout=out)
+    assert out.getvalue().startswith("1 events posted")
+    assert UsageEvent.objects.get().id == record.id
+    books.assert_balanced(acme)
+    assert faults.retry() == 0
+    assert not faults.give_up(fault=fault, actor=None, reason="Too late")
+
+
+def test_a_fault_is_given_up_with_a_reason(acme: Organisation, line: calls.Line, root: User) -> None:
+    push(acme.pk, 5, b"?")
+    posting.post()
+    fault = PostingFault.objects.get()
+    assert faults.give_up(fault=fault, actor=root, reason="Made by a test client")
+    event = AuditEvent.objects.get(action="posting_fault.give_up")
+    assert (event.actor, event.organisation, event.reason) == (root, acme, "Made by a test client")
+    assert not PostingFault.objects.filter(resolved_at=None).exists()
     books.assert_balanced(acme)
 
 
