@@ -7,6 +7,7 @@ class AccountsConfig(AppConfig):
     """The accounts app."""
 
     name = "accounts"
+    verbose_name = "Who"
 
     def ready(self) -> None:
         """Connect the receivers that raise epochs."""

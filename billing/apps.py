@@ -7,6 +7,7 @@ class BillingConfig(AppConfig):
     """The billing app."""
 
     name = "billing"
+    verbose_name = "How much"
 
     def ready(self) -> None:
         """Connect the receiver that keeps an organisation's currency."""

@@ -7,6 +7,7 @@ class ChannelsConfig(AppConfig):
     """The channels app."""
 
     name = "channels"
+    verbose_name = "Where"
 
     def ready(self) -> None:
         """Connect the receivers that raise the catalogue version."""

@@ -7,6 +7,7 @@ class ModerationConfig(AppConfig):
     """The moderation app."""
 
     name = "moderation"
+    verbose_name = "May it"
 
     def ready(self) -> None:
         """Register the checks."""

@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from django.conf import settings
@@ -114,6 +116,24 @@ def static_is_current(stamp: str) -> bool:
     """Say whether static files were collected from just these sources."""
     noted = Path(settings.STATIC_ROOT) / STATIC_STAMP
     return noted.exists() and noted.read_text() == stamp
+
+
+@contextmanager
+def static_turn() -> Iterator[Callable[[], bool]]:
+    """Give a function that says whether it is this process's turn to collect; the turn ends with the block.
+
+    Two installations may share one checkout, and each collection begins by clearing the folder.
+    """
+    with open(f"{settings.STATIC_ROOT}.lock", "w") as file:
+
+        def is_ours() -> bool:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+        yield is_ours
 
 
 def note_static(stamp: str) -> None:

@@ -1,5 +1,6 @@
 """What `serve` has to see to besides the processes, in each of the two sizes. The settings module says which it is."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from newapi.serving import ground, parts
 from newapi.supervisor import StartFailed, Supervisor
 
 REDIS_READY_S = 120.0
+# How long another process may collect static files into the same folder: looks, and seconds between them.
+STATIC_LOOKS = 600
+STATIC_LOOK_S = 0.2
 
 
 class Distributed:
@@ -91,10 +95,19 @@ class Embedded(Distributed):
     async def _collect_static(self, supervisor: Supervisor) -> None:
         if self._static_is_current or supervisor.stopping:
             return
-        supervisor.say("collecting static files")
-        await _must(supervisor, "collectstatic", "--skip-checks", "--no-input", "--clear", "--verbosity", "0")
-        if not supervisor.stopping:
-            ground.note_static(self._stamp)
+        with ground.static_turn() as is_ours:
+            for _ in range(STATIC_LOOKS):
+                if is_ours() or supervisor.stopping:
+                    break
+                await asyncio.sleep(STATIC_LOOK_S)
+            else:
+                raise StartFailed("Another process has been collecting static files for too long.")
+            if ground.static_is_current(self._stamp) or supervisor.stopping:
+                return
+            supervisor.say("collecting static files")
+            await _must(supervisor, "collectstatic", "--skip-checks", "--no-input", "--clear", "--verbosity", "0")
+            if not supervisor.stopping:
+                ground.note_static(self._stamp)
 
 
 def chosen() -> Distributed:

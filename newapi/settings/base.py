@@ -120,6 +120,7 @@ ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "10/m/ip,5/5m/key"}
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_LOCKOUT_TEMPLATE = "429.html"
 AXES_CLIENT_IP_CALLABLE = "newapi.middleware.client_address"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -132,6 +133,10 @@ EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 TRUSTED_PROXIES = env.listing("TRUSTED_PROXIES", example="10.0.0.0/8,127.0.0.1", default=[])
 ALLOWED_HOSTS = env.listing("ALLOWED_HOSTS", example="ai.example.com", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.listing("CSRF_TRUSTED_ORIGINS", example="https://ai.example.com", default=[])
+
+# Behind a proxy that ends TLS: name the header by which it says so, such as X-Forwarded-Proto. Trust it only there.
+for _name in env.listing("SECURE_PROXY_HEADER", example="X-Forwarded-Proto", default=[])[:1]:
+    SECURE_PROXY_SSL_HEADER = (f"HTTP_{_name.upper().replace('-', '_')}", "https")
 
 # Strict for the portal; newapi.middleware relaxes it for the admin, whose Alpine needs unsafe-eval.
 CONTENT_SECURITY_POLICY = {

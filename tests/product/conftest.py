@@ -142,7 +142,7 @@ def product(tmp_path_factory: pytest.TempPathFactory, upstream: MockUpstream) ->
     finally:
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(timeout=40)
+            process.wait(timeout=90)
         finally:
             if process.poll() is None:
                 process.kill()
