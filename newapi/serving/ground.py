@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from django.conf import settings
@@ -118,24 +116,24 @@ def static_is_current(stamp: str) -> bool:
     return noted.exists() and noted.read_text() == stamp
 
 
-@contextmanager
-def static_turn() -> Iterator[Callable[[], bool]]:
-    """Give a function that says whether it is this process's turn to collect; the turn ends with the block.
+def try_static() -> int | None:
+    """Take the folder of static files, for a collection; None while someone else has it. Closing lets it go."""
+    folder = Path(settings.STATIC_ROOT)
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
-    Two installations may share one checkout, and each collection begins by clearing the folder.
-    """
-    with open(f"{settings.STATIC_ROOT}.lock", "w") as file:
 
-        def is_ours() -> bool:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            return True
-
-        yield is_ours
+def forget_static() -> None:
+    """Say that the folder is being changed: a collection that is cut short must be done again."""
+    (Path(settings.STATIC_ROOT) / STATIC_STAMP).unlink(missing_ok=True)
 
 
 def note_static(stamp: str) -> None:
-    """Remember what was collected, once it has been. The next collection removes the note first."""
+    """Remember what was collected, once it has been."""
     (Path(settings.STATIC_ROOT) / STATIC_STAMP).write_text(stamp)

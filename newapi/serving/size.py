@@ -43,7 +43,6 @@ class Embedded(Distributed):
         self._locks: list[int] = []
         self._migrations = 0
         self._stamp = ""
-        self._static_is_current = False
 
     def claim(self, url: str) -> None:
         """See Distributed."""
@@ -55,7 +54,6 @@ class Embedded(Distributed):
         """See Distributed."""
         self._migrations = ground.pending_migrations()
         self._stamp = ground.static_stamp()
-        self._static_is_current = ground.static_is_current(self._stamp)
 
     def release(self) -> None:
         """See Distributed."""
@@ -93,21 +91,29 @@ class Embedded(Distributed):
             await _must(supervisor, "migrate", "--skip-checks", "--no-input", "--verbosity", "0")
 
     async def _collect_static(self, supervisor: Supervisor) -> None:
-        if self._static_is_current or supervisor.stopping:
-            return
-        with ground.static_turn() as is_ours:
-            for _ in range(STATIC_LOOKS):
-                if is_ours() or supervisor.stopping:
-                    break
-                await asyncio.sleep(STATIC_LOOK_S)
-            else:
-                raise StartFailed("Another process has been collecting static files for too long.")
-            if ground.static_is_current(self._stamp) or supervisor.stopping:
+        """The folder belongs to the code, not to the data, so another installation may be at it just now."""
+        for _ in range(STATIC_LOOKS):
+            if supervisor.stopping or ground.static_is_current(self._stamp):
                 return
-            supervisor.say("collecting static files")
-            await _must(supervisor, "collectstatic", "--skip-checks", "--no-input", "--clear", "--verbosity", "0")
-            if not supervisor.stopping:
-                ground.note_static(self._stamp)
+            held = ground.try_static()
+            if held is None:
+                await asyncio.sleep(STATIC_LOOK_S)
+                continue
+            try:
+                # Looked at again: the other one may have finished between our look and our turn.
+                if not ground.static_is_current(self._stamp):
+                    await self._collect(supervisor)
+            finally:
+                os.close(held)
+        raise StartFailed("Another process has been collecting static files for too long.")
+
+    async def _collect(self, supervisor: Supervisor) -> None:
+        supervisor.say("collecting static files")
+        ground.forget_static()
+        # Nothing is cleared: pages that are being served may still name the files of before.
+        await _must(supervisor, "collectstatic", "--skip-checks", "--no-input", "--verbosity", "0")
+        if not supervisor.stopping:
+            ground.note_static(self._stamp)
 
 
 def chosen() -> Distributed:
