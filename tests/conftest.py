@@ -1,6 +1,7 @@
 """Shared by all tests: a real Redis, and the cast of tests/cast.py."""
 
 import contextlib
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,17 +22,17 @@ pytest_plugins = ["tests.tools.trace"]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def redis_server() -> Iterator[None]:
+def redis_server() -> Iterator[subprocess.Popen[bytes]]:
     """A private Redis for this test process."""
     process = embedded_redis.start(directory=Path(settings.TEST_DIR), socket_path=settings.EMBEDDED_REDIS_SOCKET)
     embedded_redis.wait_ready(settings.EMBEDDED_REDIS_SOCKET, timeout_s=10)
-    yield
+    yield process
     process.terminate()
     process.wait(timeout=10)
 
 
 @pytest.fixture(autouse=True)
-def redis(redis_server: None) -> Redis:
+def redis(redis_server: subprocess.Popen[bytes]) -> Redis:
     """An empty Redis for each test."""
     with contextlib.suppress(ConnectionError):
         bank.connection().flushdb()
