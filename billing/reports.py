@@ -1,7 +1,7 @@
 """Sums for dashboards and pages: from the rollups, scoped to one organisation.
 
-Past days come from the daily rollup, today from the quarters of an hour, which are written with the usage
-itself; so today's numbers are never behind what has been posted. Days are in UTC.
+Past days come from the daily rollup; today, and any day that is still to be summed up, from the quarters of
+an hour, which are written with the usage itself. So no number is ever behind what was posted. Days are in UTC.
 """
 
 from collections import defaultdict
@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from django.db.models import F, QuerySet, Sum
+from django.db.models import F, Min, QuerySet, Sum
+from django.db.models.functions import TruncDay
 from redis.exceptions import RedisError
 
 from accounts.models import APIKey, Organisation, Project, User
-from billing.models import Rollup15m, RollupDay, Wallet
+from billing.models import Rollup15m, RollupDay, RollupDirty, Wallet
 from billing.models.rollup import Rollup
 from channels.models import Model
 from newapi.kernel import clock
@@ -71,16 +72,14 @@ def has_usage(*, organisation: Organisation) -> bool:
 
 def spend_by_day(*, organisation: Organisation, days: int) -> list[DaySum]:
     """Each of the last so many days, today last; days without calls as zeros."""
-    today = _today()
-    first = today - timedelta(days=days - 1)
+    first = _first_day(days)
     sums: dict[date, dict[str, int]] = {first + timedelta(days=offset): {} for offset in range(days)}
-    past = _rows(RollupDay, organisation, first, today).values("bucket").annotate(**_TOTALS)
-    for row in past.order_by("bucket"):
-        sums[row.pop("bucket").date()] = row
-    sums[today] = _rows(Rollup15m, organisation, today, None).aggregate(**_TOTALS)
+    for rows in _period(organisation, first):
+        daily = rows.annotate(day=TruncDay("bucket", tzinfo=UTC)).values("day").annotate(**_TOTALS)
+        for row in daily.order_by("day"):
+            sums[row.pop("day").date()] = row
     return [
-        DaySum(day, **{name.removesuffix("_total"): value or 0 for name, value in row.items()})
-        for day, row in sums.items()
+        DaySum(day, **{name.removesuffix("_total"): value for name, value in row.items()}) for day, row in sums.items()
     ]
 
 
@@ -149,9 +148,8 @@ _GROUP_TOTALS = {
 
 
 def _by(column: str, names: _Names, *, organisation: Organisation, days: int) -> list[GroupSum]:
-    today = _today()
     sums: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
-    for rows in _period(organisation, today - timedelta(days=days - 1), today):
+    for rows in _period(organisation, _first_day(days)):
         grouped = rows.values_list(column).annotate(**_GROUP_TOTALS)
         for group, *values in grouped.order_by(column):
             sums[group] = [total + value for total, value in zip(sums[group], values, strict=True)]
@@ -160,20 +158,27 @@ def _by(column: str, names: _Names, *, organisation: Organisation, days: int) ->
     return sorted(found, key=lambda row: (-row.cost_nano, -row.calls, row.label))
 
 
-def _period(organisation: Organisation, first: date, today: date) -> Iterator[QuerySet[Any]]:
-    yield _rows(RollupDay, organisation, first, today)
-    yield _rows(Rollup15m, organisation, today, None)
-
-
-def _rows(level: type[Rollup], organisation: Organisation, start: date, end: date | None) -> QuerySet[Any]:
-    rows = level._default_manager.filter(
-        organisation=organisation, currency=organisation.currency, bucket__gte=_midnight(start)
+def _period(organisation: Organisation, first: date) -> Iterator[QuerySet[Any]]:
+    """The rows of the days from `first` until today: summed up ones, then the others as quarters of an hour."""
+    today = clock.now().date()
+    marks = RollupDirty.objects.filter(
+        organisation=organisation,
+        level__in=(RollupDirty.Level.HOUR, RollupDirty.Level.DAY),
+        bucket__gte=_midnight(first),
     )
-    return rows if end is None else rows.filter(bucket__lt=_midnight(end))
+    marked = marks.aggregate(earliest=Min("bucket"))["earliest"]
+    live = min(today, marked.astimezone(UTC).date()) if marked else today
+    yield _rows(RollupDay, organisation).filter(bucket__gte=_midnight(first), bucket__lt=_midnight(live))
+    end = _midnight(today + timedelta(days=1))
+    yield _rows(Rollup15m, organisation).filter(bucket__gte=_midnight(live), bucket__lt=end)
 
 
-def _today() -> date:
-    return clock.now().date()
+def _rows(level: type[Rollup], organisation: Organisation) -> QuerySet[Any]:
+    return level._default_manager.filter(organisation=organisation, currency=organisation.currency)
+
+
+def _first_day(days: int) -> date:
+    return clock.now().date() - timedelta(days=days - 1)
 
 
 def _midnight(day: date) -> datetime:
