@@ -82,6 +82,7 @@ def test_a_killed_celery_worker_posts_everything_once(product: Product, upstream
             product.kill(" worker")
         answers = [call.result() for call in calls]
     assert [answer.status_code for answer in answers] == [200] * 300
+    until(lambda: product.pids(" worker"), within_s=60, what="the worker is back")
     until(lambda: settled(product, before + 300), within_s=RECOVERY_S, what="300 calls were posted")
     assert {answer.headers["x-request-id"] for answer in answers} <= {row[0] for row in rows(product)}
     assert product.findings() == []
