@@ -21,10 +21,13 @@ __all__ = ["Finding", "run", "verify"]
 FINDINGS_MAX = 50
 # How far back the job looks at single rows. The command looks at all of them.
 RECENT = timedelta(days=2)
+# How long a run that found nothing is kept. One that found something stays.
+CLEAN_RUNS_KEPT = timedelta(days=30)
 
 
 def run() -> VerifierRun:
     """Check, with the rows of the last two days, and keep the result where admins see it."""
+    VerifierRun.objects.filter(at__lt=clock.now() - CLEAN_RUNS_KEPT, findings=[]).delete()
     started = time.monotonic()
     findings = [asdict(finding) for finding in verify(since=clock.now() - RECENT)]
     return VerifierRun.objects.create(duration_ms=int((time.monotonic() - started) * 1000), findings=findings)

@@ -198,12 +198,15 @@ def test_rebuilding_gives_the_same_sums_also_while_usage_is_posted(line: calls.L
     Rollup15m.objects.filter(bucket__lt=start + timedelta(minutes=30)).delete()
     Rollup15m.objects.update(calls=99)
 
-    def rebuild() -> int:
-        return rollups.rebuild(organisation=acme, start=start, end=start + timedelta(hours=2))
+    def rebuild() -> None:
+        for _ in range(12):
+            rollups.rebuild(organisation=acme, start=start + timedelta(hours=1), end=start + timedelta(hours=2))
 
     def post() -> None:
-        for step in range(60, 120, 5):
-            booking.book(records[step : step + 5])
+        for record in records[60:]:
+            booking.book([record])
+
+    rollups.rebuild(organisation=acme, start=start, end=start + timedelta(hours=1))
 
     results = together(rebuild, post, rebuild)
     assert [result for result in results if isinstance(result, Exception)] == []

@@ -214,6 +214,14 @@ def test_a_run_is_kept_and_the_command_says_what_it_found(acme: Organisation, li
     assert VerifierRun.objects.count() == 2
 
 
+def test_clean_runs_are_forgotten_after_a_month_and_others_kept(db: None) -> None:
+    with clock.shifted(-31 * 86_400):
+        VerifierRun.objects.create(duration_ms=1, findings=[])
+        VerifierRun.objects.create(duration_ms=1, findings=[{"code": "wallet"}])
+    verifier.run()
+    assert [run.findings for run in VerifierRun.objects.order_by("at")] == [[{"code": "wallet"}], []]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_nothing_is_found_while_the_books_move(
     acme: Organisation, line: calls.Line, in_background: InBackground

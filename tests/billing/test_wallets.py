@@ -10,7 +10,9 @@ from redis import Redis
 from accounts.models import AuditEvent, Organisation, User
 from billing import errors
 from billing.models import LedgerAccount, LedgerTransaction, LedgerTransfer
-from billing.services import ledger, wallets
+from billing.pricing import Costs
+from billing.services import booking, ledger, wallets
+from channels.models import Model
 from newapi.kernel.meters import bank
 from newapi.kernel.money import NANO
 from tests import cast
@@ -166,6 +168,17 @@ def test_the_same_payment_announced_ten_times_at_once_is_credited_once(acme: Org
     results = together(*[lambda: top_up(acme, 50, "webhook")] * 10)
     assert len({result.pk for result in results}) == 1
     assert wallet_of(acme).balance_nano == in_account(acme, "wallet") == 150 * NANO
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_debt_is_paid_once_by_ten_credits_at_once(acme: Organisation, chat_model: Model) -> None:
+    booking.book([calls.answered(calls.line(acme, chat_model), costs=Costs(output=130 * NANO))])
+    assert wallet_of(acme).owed_nano == 30 * NANO
+    results = together(*(lambda number=number: top_up(acme, 10, f"p{number}") for number in range(10)))
+    assert [result for result in results if isinstance(result, Exception)] == []
+    wallet = wallet_of(acme)
+    assert (wallet.balance_nano, wallet.owed_nano) == (70 * NANO, 0)
+    assert (in_account(acme, "wallet"), in_account(acme, "receivable")) == (70 * NANO, 0)
 
 
 @pytest.mark.django_db(transaction=True)
