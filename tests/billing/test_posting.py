@@ -387,3 +387,19 @@ def test_what_is_booked_is_all_or_nothing(acme: Organisation, line: calls.Line) 
     assert not UsageEvent.objects.exists()
     assert not Rollup15m.objects.exists()
     assert books.wallet_of(acme).used_nano == 0
+
+
+def test_funds_and_usage_that_reach_a_cold_till_leave_it_cold(
+    acme: Organisation, line: calls.Line, redis: Redis
+) -> None:
+    """Only a load opens a till, because only it says when the till was born, which admission needs."""
+    redis.flushdb()
+    record = calls.answered(line)
+    calls.settle_late(record)
+    wallets.publish(wallet_id=books.wallet_of(acme).pk)
+    posting.post()
+    assert bank.till_state(acme.pk) is None
+    calls.warm(acme)
+    calls.serve([calls.answered(line)])
+    posting.post()
+    books.assert_balanced(acme)

@@ -15,9 +15,9 @@ if nano ~= 0 then redis.call('HINCRBY', KEYS[1], 'pending', whole(-nano)) end
 local acked = redis.call('HGET', KEYS[1], 'acked') or '0'
 if greater(ARGV[1], acked) then
   redis.call('HSET', KEYS[1], 'acked', ARGV[1])
-  local funded = redis.call('HGET', KEYS[1], 'funded')
-  if funded then
-    redis.call('HSET', KEYS[1], 'posted', funded)
+  -- A cold till may know its funds from news; only a load opens it, because only that says when it was born.
+  if redis.call('HEXISTS', KEYS[1], 'posted') == 1 then
+    redis.call('HSET', KEYS[1], 'posted', redis.call('HGET', KEYS[1], 'funded') or '0')
     redis.call('HINCRBY', KEYS[1], 'posted', '-' .. ARGV[1])
   end
 end
