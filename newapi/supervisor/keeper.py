@@ -31,7 +31,9 @@ class Supervisor:
         self._loop = asyncio.get_running_loop()
         self._loop.add_signal_handler(signal.SIGCHLD, self._reap)
         for number in STOP_SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+            # nohup has SIGHUP ignored and means it; a shell that starts us in the background has SIGINT ignored
+            # and means only its own Ctrl-C.
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 self._loop.add_signal_handler(number, self._asked_to_stop, number)
 
     @property
