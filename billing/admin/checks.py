@@ -31,7 +31,7 @@ class ResolvedFilter(DropdownFilter):
 
 @admin.register(PostingFault)
 class PostingFaultAdmin(ReadOnlyAdmin):
-    """Usage that could not be booked. Kept whole, and its cost stays held, until it is resolved."""
+    """Usage that could not be booked: kept whole, and not charged until it can be. See docs/operate.md."""
 
     list_display = ("at", "entry", "organisation_id", "cost", "error", "state")
     list_filter = (ResolvedFilter, ("at", RangeDateTimeFilter))
