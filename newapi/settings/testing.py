@@ -34,6 +34,8 @@ DATABASES = {
         default=SQLITE,
     )
 }
+# Each reading opens its own connection, so that a test can take the database away.
+DATABASES["default"]["CONN_MAX_AGE"] = 0
 
 EMBEDDED_REDIS_SOCKET = str(TEST_DIR / "redis.sock")
 REDIS_URL = f"unix://{EMBEDDED_REDIS_SOCKET}?db=0"

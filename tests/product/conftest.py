@@ -1,5 +1,6 @@
 """The whole product as its own processes: SQLite and embedded Redis, or PostgreSQL when the run names one."""
 
+import contextlib
 import json
 import os
 import signal
@@ -82,11 +83,10 @@ class Product:
         return found
 
     def kill(self, words: str) -> None:
-        """kill -9 every process below `serve` whose command line has these words."""
-        pids = self.pids(words)
-        assert pids, f"nothing runs that says {words}"
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+        """kill -9 every process below `serve` whose command line has these words, as soon as there are any."""
+        for pid in until(lambda: self.pids(words), within_s=30, what=f"a process that says {words}"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def ready(self) -> None:
         """Wait until it says so."""
