@@ -2,7 +2,7 @@
 
 from django.db.models import QuerySet
 
-from accounts.models import APIKey, Membership, Organisation, User
+from accounts.models import APIKey, Organisation, User
 
 
 def api_key_by_digest(digest: bytes) -> APIKey | None:
@@ -13,11 +13,6 @@ def api_key_by_digest(digest: bytes) -> APIKey | None:
 def epoch_of(*, organisation_id: int) -> int:
     """An organisation's current epoch. See accounts.services.epochs."""
     return Organisation.objects.values_list("epoch", flat=True).get(pk=organisation_id)
-
-
-def membership_of(*, user: User, organisation_id: int) -> Membership | None:
-    """A person's active membership in an organisation."""
-    return Membership.objects.filter(user=user, organisation_id=organisation_id, is_active=True).first()
 
 
 def organisations_of(user: User) -> QuerySet[Organisation]:

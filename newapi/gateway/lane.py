@@ -111,6 +111,7 @@ async def _send_stream(
         await send({"type": "http.response.body", "body": b""})
     finally:
         leaving.cancel()
+        response.stream.abandon()
 
 
 async def _leave(receive: Receive, response: EventStreamResponse) -> None:

@@ -84,11 +84,15 @@ class EventStream:
                 fault = Broken("an event without end")
             yield await self._end(fault)
         finally:
-            self._reached.answer.close()
-            if not self._settled:
-                # Closed from outside in mid-stream; the loop may be on its way out, so this runs beside it.
-                self._settled = True
-                self._spawn(self._settle(outcome="left"))
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Nobody reads on, perhaps not even the first event: stop the upstream and settle. Again is harmless."""
+        self._reached.answer.close()
+        if not self._settled:
+            # The loop may be on its way out, so this runs beside it.
+            self._settled = True
+            self._spawn(self._settle(outcome="left"))
 
     async def _whole_events(self) -> AsyncIterator[bytes]:
         if passed := self._take(self._cutter.feed(self._first)):

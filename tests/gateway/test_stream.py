@@ -9,7 +9,7 @@ import pytest
 
 from billing.models import UsageEvent
 from channels.models import Channel
-from newapi.gateway import sse
+from newapi.gateway import lane, sse
 from newapi.kernel.meters import bank
 from tests.gateway.conftest import Gateway
 from tests.gateway.doors import in_database, posted
@@ -147,6 +147,23 @@ async def test_a_channel_that_drains_learns_the_exact_usage_of_a_caller_that_lef
     await leave_in_the_middle(gateway)
     row = await row_soon()
     assert (row.outcome, row.usage_source, row.output_tokens) == ("left", "provider", 30)
+
+
+async def test_a_caller_that_is_gone_before_the_first_event_leaves_no_hold(gateway: Gateway) -> None:
+    body = orjson.dumps({"model": "mock-gpt", "messages": [{"role": "user", "content": "x"}], "stream": True})
+    headers = [(b"authorization", f"Bearer {gateway.key}".encode())]
+    path = "/v1/chat/completions"
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: Any) -> None:
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        await lane.handle(scope, receive, send)
+    assert (await row_soon()).outcome == "left"
 
 
 async def leave_in_the_middle(gateway: Gateway) -> None:

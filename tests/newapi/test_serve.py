@@ -5,7 +5,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,19 +15,13 @@ import pytest
 import requests
 
 from newapi import embedded_redis
+from tests.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 120.0
 STOP_S = 60.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("serve")]
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def environment(var: Path) -> dict[str, str]:
