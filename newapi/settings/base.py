@@ -81,7 +81,7 @@ LANGUAGE_CODE = "en"
 
 # Static files: served by the web workers themselves, with names that change with the content.
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = Path(env.text("STATIC_ROOT", example="/srv/newapi/static", default=str(BASE_DIR / "staticfiles")))
 STATICFILES_DIRS = [BASE_DIR / "newapi" / "portal" / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

@@ -169,6 +169,8 @@ def distribute(address: str, env: dict[str, str], folder: Path) -> list[Any]:
         "FIELD_KEYS": "test:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
         "GATEWAY_UPSTREAM_PRIVATE_ADDRESSES": "true",
         "ALLOWED_HOSTS": "127.0.0.1",
+        # A collection by hand takes no turns with those of `serve`, so it gets a folder of its own.
+        "STATIC_ROOT": str(folder / "static"),
         "TEST_REDIS_PID": str(redis.pid),
     }
     for command in (["migrate", "-v0"], ["collectstatic", "--noinput", "-v0"]):

@@ -9,7 +9,6 @@ Nothing but the standard library, so that it runs before anything is installed.
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.processes import free_port
 
 START_S = 30.0
 # It is thrown away with its data, so nothing need reach the disk.
@@ -50,13 +51,6 @@ def as_server() -> list[str]:
     if os.geteuid() != 0:
         return []
     return ["runuser", "-u", "postgres", "--"]
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager

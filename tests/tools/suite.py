@@ -14,7 +14,8 @@ from pathlib import Path
 from tests.tools.postgres import cluster
 
 ROOT = Path(__file__).resolve().parents[2]
-WORKERS = "2"
+# Groups keep in one process what shares a running product.
+DISTRIBUTION = ("-n", "2", "--dist", "loadgroup")
 
 
 def run(name: str, arguments: list[str], env: dict[str, str]) -> int:
@@ -27,10 +28,7 @@ def run(name: str, arguments: list[str], env: dict[str, str]) -> int:
         "pytest",
         "-p",
         "tests.tools.trace",
-        "-n",
-        WORKERS,
-        "--dist",
-        "loadgroup",
+        *DISTRIBUTION,
         *arguments,
     ]
     trace = {"TRACE_FILE": str(ROOT / "tests" / "artifacts" / f"trace-{name.lower()}.json")}
