@@ -58,10 +58,10 @@ def unseal(sealed: str, *, bound_to: str) -> str:
     key = settings.FIELD_KEYS.get(key_id)
     if key is None:
         raise SealBroken(f"no field key named {key_id!r}")
-    data = base64.b64decode(encoded)
     try:
+        data = base64.b64decode(encoded, validate=True)
         return AESGCM(key).decrypt(data[:12], data[12:], f"{key_id}:{bound_to}".encode()).decode()
-    except InvalidTag:
+    except (InvalidTag, ValueError):  # ValueError: cut short, or no base64 at all
         raise SealBroken("the sealed text does not belong to this row or was changed") from None
 
 

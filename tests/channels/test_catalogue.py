@@ -51,6 +51,19 @@ def test_no_secret_is_in_the_text_of_a_snapshot(chat_model: Model) -> None:
     assert cast.UPSTREAM_SECRET not in repr(snapshots.load())
 
 
+@pytest.mark.parametrize("sealed", ["test.not base64!", "test.AAAA", "test.", "unknown-key.AAAA", "", "test.ünïcode"])
+def test_one_key_whose_seal_is_broken_leaves_all_the_others_in_use(
+    chat_model: Model, mock_channel: Channel, sealed: str
+) -> None:
+    spoilt = cast.channel("Spoilt")
+    chat_model.routes.create(channel=spoilt)
+    spoilt.keys.update(sealed=sealed)
+
+    channels = [route.channel for route in snapshots.load().models["mock-gpt"].routes]
+
+    assert {channel.name: len(channel.keys) for channel in channels} == {mock_channel.name: 1, "Spoilt": 0}
+
+
 @pytest.mark.req("CHN-06")
 def test_calls_are_shared_by_weight_within_the_highest_priority(chat_model: Model, mock_channel: Channel) -> None:
     heavy = cast.channel("Heavy", weight=300)
