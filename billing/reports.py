@@ -1,16 +1,14 @@
-"""Sums for dashboards and pages: from the rollups, scoped to one organisation.
+"""Sums for dashboards and pages: from the rollups, scoped to one organisation. Days are in UTC."""
 
-Past days come from the daily rollup; today, and any day that is still to be summed up, from the quarters of
-an hour, which are written with the usage itself. So no number is ever behind what was posted. Days are in UTC.
-"""
-
+import functools
+import operator
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from django.db.models import F, Min, QuerySet, Sum
+from django.db.models import F, Min, Q, QuerySet, Sum
 from django.db.models.functions import TruncDay
 from redis.exceptions import RedisError
 
@@ -65,6 +63,39 @@ class Balance:
     is_live: bool
 
 
+# All tokens of a row, for the database to sum.
+TOKENS = functools.reduce(operator.add, map(F, Rollup.TOKENS))
+
+
+def rows(
+    *, first: date | None = None, end: date | None = None, organisation: Organisation | None = None
+) -> list[QuerySet[Any]]:
+    """The rollup rows of the days in [first, end), of all time or all organisations where none is given.
+
+    Days that are summed up come as rows of days; today, and all from the first that is still to be summed up,
+    as quarters of an hour, which are written with the usage itself. So no sum is ever behind what was posted.
+    """
+    today = clock.now().date()
+    end = end or today + timedelta(days=1)
+    wanted = Q(bucket__lt=midnight(end))
+    if first is not None:
+        wanted &= Q(bucket__gte=midnight(first))
+    if organisation is not None:
+        wanted &= Q(organisation=organisation)
+    waiting = RollupDirty.objects.filter(wanted, level__in=(RollupDirty.Level.HOUR, RollupDirty.Level.DAY))
+    earliest = waiting.aggregate(earliest=Min("bucket"))["earliest"]
+    live = midnight(min(today, earliest.astimezone(UTC).date()) if earliest else today)
+    return [
+        RollupDay.objects.filter(wanted, bucket__lt=live),
+        Rollup15m.objects.filter(wanted, bucket__gte=live),
+    ]
+
+
+def midnight(day: date) -> datetime:
+    """The moment at which a day begins."""
+    return datetime.combine(day, time.min, UTC)
+
+
 def has_usage(*, organisation: Organisation) -> bool:
     """Whether any call was ever posted."""
     return Rollup15m.objects.filter(organisation=organisation).exists()
@@ -74,8 +105,8 @@ def spend_by_day(*, organisation: Organisation, days: int) -> list[DaySum]:
     """Each of the last so many days, today last; days without calls as zeros."""
     first = _first_day(days)
     sums: dict[date, dict[str, int]] = {first + timedelta(days=offset): {} for offset in range(days)}
-    for rows in _period(organisation, first):
-        daily = rows.annotate(day=TruncDay("bucket", tzinfo=UTC)).values("day").annotate(**_TOTALS)
+    for part in _rows(organisation, first):
+        daily = part.annotate(day=TruncDay("bucket", tzinfo=UTC)).values("day").annotate(**_TOTALS)
         for row in daily.order_by("day"):
             sums[row.pop("day").date()] = row
     return [
@@ -135,22 +166,19 @@ class _Names:
 
 # Named apart from the columns, which a database would otherwise take them for.
 _TOTALS = {f"{name}_total": Sum(name) for name in Rollup.SUMS}
-_TOKENS = (
-    F("input_tokens") + F("cached_input_tokens") + F("cache_write_tokens") + F("output_tokens") + F("reasoning_tokens")
-)
 # In the order of GroupSum's last four fields.
 _GROUP_TOTALS = {
     "calls_total": Sum("calls"),
     "errors_total": Sum("errors"),
-    "tokens_total": Sum(_TOKENS),
+    "tokens_total": Sum(TOKENS),
     "cost_nano_total": Sum("cost_nano"),
 }
 
 
 def _by(column: str, names: _Names, *, organisation: Organisation, days: int) -> list[GroupSum]:
     sums: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
-    for rows in _period(organisation, _first_day(days)):
-        grouped = rows.values_list(column).annotate(**_GROUP_TOTALS)
+    for part in _rows(organisation, _first_day(days)):
+        grouped = part.values_list(column).annotate(**_GROUP_TOTALS)
         for group, *values in grouped.order_by(column):
             sums[group] = [total + value for total, value in zip(sums[group], values, strict=True)]
     words = names.of(set(sums))
@@ -158,28 +186,10 @@ def _by(column: str, names: _Names, *, organisation: Organisation, days: int) ->
     return sorted(found, key=lambda row: (-row.cost_nano, -row.calls, row.label))
 
 
-def _period(organisation: Organisation, first: date) -> Iterator[QuerySet[Any]]:
-    """The rows of the days from `first` until today: summed up ones, then the others as quarters of an hour."""
-    today = clock.now().date()
-    marks = RollupDirty.objects.filter(
-        organisation=organisation,
-        level__in=(RollupDirty.Level.HOUR, RollupDirty.Level.DAY),
-        bucket__gte=_midnight(first),
-    )
-    marked = marks.aggregate(earliest=Min("bucket"))["earliest"]
-    live = min(today, marked.astimezone(UTC).date()) if marked else today
-    yield _rows(RollupDay, organisation).filter(bucket__gte=_midnight(first), bucket__lt=_midnight(live))
-    end = _midnight(today + timedelta(days=1))
-    yield _rows(Rollup15m, organisation).filter(bucket__gte=_midnight(live), bucket__lt=end)
-
-
-def _rows(level: type[Rollup], organisation: Organisation) -> QuerySet[Any]:
-    return level._default_manager.filter(organisation=organisation, currency=organisation.currency)
+def _rows(organisation: Organisation, first: date) -> list[QuerySet[Any]]:
+    """From a day until today, in the organisation's own currency."""
+    return [part.filter(currency=organisation.currency) for part in rows(first=first, organisation=organisation)]
 
 
 def _first_day(days: int) -> date:
     return clock.now().date() - timedelta(days=days - 1)
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time.min, UTC)

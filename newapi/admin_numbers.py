@@ -1,30 +1,25 @@
 """The numbers of the admin's home: sums over all organisations, by day in UTC, from the rollups.
 
-Days that are over come from the day rollups; today comes from the 15-minute ones, which are written with
-the usage itself. Currencies are never added to one another.
+Currencies are never added to one another.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, timedelta
 from typing import Any
 
-from django.db.models import F, Model, Q, QuerySet, Sum
+from django.db.models import Model, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from accounts.models import Organisation
-from billing.models import Rollup15m, RollupDay
-from billing.models.rollup import Rollup
+from billing import reports
 from channels.models import Model as AiModel
 from newapi.kernel import clock
 
 TOP = 5
 # Ranked by the database in two tables, then exactly among these.
 CANDIDATES = 20
-_TOKENS = (
-    F("input_tokens") + F("cached_input_tokens") + F("cache_write_tokens") + F("output_tokens") + F("reasoning_tokens")
-)
 
 
 @dataclass(slots=True)
@@ -117,7 +112,7 @@ def _top(period: Period, dimension: str, named: type[Model], currency: str) -> l
 
 
 def _candidates(period: Period, dimension: str, currency: str) -> set[int]:
-    """Who may be among the top: the leaders of the days before and those of today, ranked by the database."""
+    """Who may be among the top: the leaders in each of the tables, ranked by the database."""
     found: set[int] = set()
     for rows in _tables(period):
         cost = Coalesce(Sum("cost_nano", filter=Q(currency=currency)), 0)
@@ -126,14 +121,8 @@ def _candidates(period: Period, dimension: str, currency: str) -> set[int]:
     return found
 
 
-def _tables(period: Period) -> list[QuerySet[Rollup]]:
-    """The rows of a period: those of the days that are over, and those of today if it is in the period."""
-    today = _midnight(clock.now().date())
-    start, end = _midnight(period.first), _midnight(period.first + timedelta(days=period.days))
-    found: list[QuerySet[Any]] = [RollupDay.objects.filter(bucket__gte=start, bucket__lt=min(end, today))]
-    if end > today:
-        found.append(Rollup15m.objects.filter(bucket__gte=max(start, today), bucket__lt=end))
-    return found
+def _tables(period: Period) -> list[QuerySet[Any]]:
+    return reports.rows(first=period.first, end=period.first + timedelta(days=period.days))
 
 
 def _rows(
@@ -146,14 +135,12 @@ def _rows(
         grouped = (
             chosen.order_by()
             .values(*keys)
-            .annotate(of_calls=Sum("calls"), of_errors=Sum("errors"), of_tokens=Sum(_TOKENS), of_cost=Sum("cost_nano"))
+            .annotate(
+                of_calls=Sum("calls"), of_errors=Sum("errors"), of_tokens=Sum(reports.TOKENS), of_cost=Sum("cost_nano")
+            )
         )
         for row in grouped:
             # PostgreSQL sums bigints to numerics.
             cost_nano = defaultdict(int, {row["currency"]: int(row["of_cost"])})
             sums = Sums(int(row["of_calls"]), int(row["of_errors"]), int(row["of_tokens"]), cost_nano)
             yield row[dimension] if dimension else None, row["bucket"].astimezone(UTC).date(), sums
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)

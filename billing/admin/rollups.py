@@ -63,14 +63,7 @@ class RollupAdmin(Endless, ReadOnlyAdmin):
     @display(description="Tokens")
     def tokens(self, rollup: Rollup) -> str:
         """All buckets together."""
-        total = (
-            rollup.input_tokens
-            + rollup.cached_input_tokens
-            + rollup.cache_write_tokens
-            + rollup.output_tokens
-            + rollup.reasoning_tokens
-        )
-        return f"{total:,}"
+        return f"{sum(getattr(rollup, bucket) for bucket in Rollup.TOKENS):,}"
 
     @display(description="Cost")
     def cost(self, rollup: Rollup) -> str:

@@ -37,17 +37,9 @@ class Rollup(models.Model):
     latency_ms_sum = models.BigIntegerField(default=0)
 
     DIMENSIONS = ("bucket", "organisation", "project", "user", "api_key", "model", "channel", "currency")
-    SUMS = (
-        "calls",
-        "errors",
-        "input_tokens",
-        "cached_input_tokens",
-        "cache_write_tokens",
-        "output_tokens",
-        "reasoning_tokens",
-        "cost_nano",
-        "latency_ms_sum",
-    )
+    # Disjoint buckets: together they are all tokens.
+    TOKENS = ("input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
+    SUMS = ("calls", "errors", *TOKENS, "cost_nano", "latency_ms_sum")
 
     class Meta:
         abstract = True

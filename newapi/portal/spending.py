@@ -9,8 +9,8 @@ from typing import Any
 from django.db.models import Max, QuerySet, Sum
 
 from accounts.models import APIKey
-from billing.models import Rollup15m, RollupDay
-from billing.models.rollup import Rollup
+from billing import reports
+from billing.models import Rollup15m
 from newapi.kernel import clock
 from newapi.kernel.meters import windows
 from newapi.kernel.meters.windows import Window
@@ -59,12 +59,15 @@ def budgets_of(keys: Iterable[APIKey]) -> dict[int, Budget]:
 
 
 def totals_of(keys: Iterable[APIKey]) -> dict[int, KeyTotals]:
-    """Key id → what was ever posted for it: past days from the daily rollup, today from the quarters of an hour."""
+    """Key id → what was ever posted for it."""
     keys = list(keys)
-    today = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
     found: dict[int, KeyTotals] = {}
-    for rows in (_of(RollupDay, keys).filter(bucket__lt=today), _of(Rollup15m, keys).filter(bucket__gte=today)):
-        sums = rows.values("api_key_id").annotate(cost=Sum("cost_nano"), count=Sum("calls"), newest=Max("bucket"))
+    for rows in reports.rows():
+        sums = (
+            _of(rows, keys)
+            .values("api_key_id")
+            .annotate(cost=Sum("cost_nano"), count=Sum("calls"), newest=Max("bucket"))
+        )
         for row in sums.order_by():
             so_far = found.get(row["api_key_id"], KeyTotals(0, 0, None))
             found[row["api_key_id"]] = KeyTotals(
@@ -76,14 +79,11 @@ def totals_of(keys: Iterable[APIKey]) -> dict[int, KeyTotals]:
 def _spent_in(window: str, keys: list[APIKey]) -> dict[int, int]:
     """Key id → what was posted since the window began, from the rows that the gateway judges by."""
     start_ms, _ = windows.bounds(Window(window), clock.now_ms())
-    rows = _of(Rollup15m, keys).filter(bucket__gte=clock.from_ms(start_ms))
-    sums = rows.values("api_key_id").annotate(cost=Sum("cost_nano")).order_by()
+    rows = Rollup15m.objects.filter(bucket__gte=clock.from_ms(start_ms))
+    sums = _of(rows, keys).values("api_key_id").annotate(cost=Sum("cost_nano")).order_by()
     return {row["api_key_id"]: int(row["cost"]) for row in sums}
 
 
-def _of(level: type[Rollup], keys: Iterable[APIKey]) -> QuerySet[Any]:
-    keys = list(keys)
+def _of(rows: QuerySet[Any], keys: list[APIKey]) -> QuerySet[Any]:
     # The organisation too, because the rows' index begins with it.
-    return level._default_manager.filter(
-        organisation_id__in={key.organisation_id for key in keys}, api_key_id__in=[key.pk for key in keys]
-    )
+    return rows.filter(organisation_id__in={key.organisation_id for key in keys}, api_key__in=keys)

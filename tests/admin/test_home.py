@@ -11,11 +11,14 @@ from django.test import Client
 
 from accounts.models import APIKey, Organisation, User
 from billing.models import PostingFault, Rollup15m, RollupDay, VerifierRun
+from billing.pricing import Costs
+from billing.services import booking
 from channels.models import Channel, Model
 from newapi.kernel import clock, money
 from tests import cast
 from tests.admin import house as houses
 from tests.admin import pages
+from tests.billing import calls
 
 
 class Charts(HTMLParser):
@@ -57,6 +60,19 @@ def test_cards_sum_up_the_period_and_compare_it(boss: Client, busy: APIKey) -> N
         assert number in cards
     assert "+100 % against the 30 days before" in page
     assert "5.0 % of requests" in page
+
+
+def test_usage_of_a_day_that_is_not_summed_up_yet_is_there_all_the_same(
+    boss: Client, acme: Organisation, chat_model: Model
+) -> None:
+    with clock.shifted(-2 * 86400):
+        record = calls.answered(calls.line(acme, chat_model), costs=Costs(output=7 * money.NANO))
+    booking.book([record])
+    page = home(boss)
+    spend, _, models, organisations = Charts(page).found
+    assert "7.00 USD" in page.split('id="card-')[1]
+    assert spend["datasets"][0]["data"][-3] == 7.0
+    assert [chart["datasets"][0]["label"] for chart in (models, organisations)] == ["mock-gpt", "Acme"]
 
 
 @pytest.mark.parametrize(("days", "spend"), [(7, "3.00 USD"), (30, "3.00 USD"), (90, "4.50 USD")])

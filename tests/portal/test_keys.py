@@ -9,6 +9,7 @@ from django.test import Client
 
 from accounts.models import APIKey, AuditEvent, Organisation, Project, User
 from accounts.selectors import api_key_by_digest
+from billing.services import booking
 from channels.models import Channel, Model
 from newapi.kernel import clock, secrets
 from newapi.kernel.money import NANO
@@ -245,6 +246,15 @@ def test_the_list_shows_hint_limits_budget_and_spend(
     assert "0.0060 of 0.10 per day" in html
     assert "0.012 USD" in html
     assert "2 calls" in html
+
+
+def test_spend_of_a_day_that_is_not_summed_up_yet_is_listed_all_the_same(
+    acme: Organisation, ben: User, bens_key: APIKey, chat_model: Model, log_in: LogIn
+) -> None:
+    booking.book([traffic.record(bens_key, chat_model, ago=timedelta(days=2))])
+    html = log_in(ben).get("/o/acme/keys").content.decode()
+    assert "0.0060 USD" in html
+    assert "1 call" in html
 
 
 def test_the_twenty_first_key_within_an_hour_is_refused_with_a_page(
