@@ -1,5 +1,7 @@
 """One row for each call that was admitted. On PostgreSQL the table is partitioned by its time-ordered key."""
 
+from datetime import timedelta
+
 from django.conf import settings
 from django.db import models
 
@@ -14,6 +16,9 @@ class UsageEvent(models.Model):
 
     The id is the request id that the caller saw, a UUIDv7 whose time is the call's admission.
     """
+
+    # How far a row's own time may lie from the time in its id.
+    ID_SLACK = timedelta(hours=1)
 
     class Outcome(models.TextChoices):
         OK = "ok", "Answered"

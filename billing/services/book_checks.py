@@ -1,7 +1,7 @@
 """What must be true of the books, by what the database says of itself. Run inside one snapshot of it."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection
@@ -29,8 +29,6 @@ from newapi.kernel import clock, ids
 Kind = LedgerAccount.Kind
 Place = tuple[int, str]  # organisation id, currency
 Sums = tuple[int, int]  # nano, calls
-# A row's own time may lie this far from the time in its id.
-ID_SLACK = timedelta(hours=1)
 
 
 def wallets_equal_their_transfers(since: datetime | None) -> Iterator[Finding]:
@@ -102,7 +100,7 @@ def rows_equal_their_transaction(since: datetime | None) -> Iterator[Finding]:
     booked = LedgerTransaction.objects.filter(kind=LedgerTransaction.Kind.USAGE)
     if since:
         # Rows of before `since` may be booked a little after it.
-        booked = booked.filter(pk__gte=ids.first_at(clock.to_ms(since + ID_SLACK)))
+        booked = booked.filter(pk__gte=ids.first_at(clock.to_ms(since + UsageEvent.ID_SLACK)))
     booked = booked.annotate(moved=_total(LedgerTransfer, "amount_nano"), cost=_total(UsageEvent, "cost_nano"))
     for entry in booked.filter(Q(moved=0) | ~Q(moved=F("cost"))).order_by("pk").iterator():
         yield differs("transaction", None, f"transfers of {entry.pk}", entry.moved, "rows", entry.cost)
@@ -170,14 +168,14 @@ def _rows_since(since: datetime | None) -> QuerySet[UsageEvent]:
     if since is None:
         return rows
     # By the key too, so that older partitions are not looked at.
-    return rows.filter(pk__gte=ids.first_at(clock.to_ms(since - ID_SLACK)), at__gte=_quarter(since))
+    return rows.filter(pk__gte=ids.first_at(clock.to_ms(since - UsageEvent.ID_SLACK)), at__gte=_quarter(since))
 
 
 def _retained(since: datetime | None) -> datetime | None:
     """The start of a quarter from which on every usage row is still there."""
     oldest = partitioning.oldest_month(connection)
     if oldest is not None and Rollup15m.objects.filter(bucket__lt=oldest).exists():
-        since = max(since or oldest, oldest + ID_SLACK)
+        since = max(since or oldest, oldest + UsageEvent.ID_SLACK)
     return since and _quarter(since)
 
 

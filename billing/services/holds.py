@@ -26,7 +26,9 @@ def sweep(*, limit: int = 200) -> int:
     """
     swept = seen = 0
     for shard in range(keys.SHARDS):
-        due = bank.holds(shard=shard, due_before_ms=clock.now_ms(), limit=max(0, limit - seen)) if seen < limit else []
+        if seen >= limit:
+            break
+        due = bank.holds(shard=shard, due_before_ms=clock.now_ms(), limit=limit - seen)
         seen += len(due)
         records = {hold.request_id: _record_of(hold) for hold in due}
         rates = _rates_of({record.price for record in records.values() if record is not None})

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 import orjson
-from django.db import transaction
 
 from accounts.models import Organisation, User
 from billing.errors import IdempotencyConflict
@@ -18,36 +17,6 @@ def account(*, organisation: Organisation | None, kind: LedgerAccount.Kind, curr
     """The account of an organisation, or of the platform when it is None; made at first need."""
     found, _ = LedgerAccount.objects.get_or_create(organisation=organisation, kind=kind, currency=currency)
     return found
-
-
-@transaction.atomic
-def post_transaction(
-    *,
-    kind: LedgerTransaction.Kind,
-    idempotency_key: str,
-    transfers: Sequence[Move],
-    actor: User | None,
-    reason: str,
-    reverses: LedgerTransaction | None = None,
-) -> LedgerTransaction:
-    """Book transfers together, once: the same key again returns the transaction that stands.
-
-    Raises IdempotencyConflict when the key was used for something else, and ValueError when there are no
-    transfers, an amount is not positive, or currencies are mixed.
-    """
-    _check(transfers)
-    contents = [[debit.pk, credit.pk, nano] for debit, credit, nano in transfers]
-    booked, is_new = claim(
-        kind=kind,
-        idempotency_key=idempotency_key,
-        contents=contents,
-        actor=actor,
-        reason=reason,
-        reverses=reverses,
-    )
-    if is_new:
-        move(booked, transfers)
-    return booked
 
 
 def claim(
@@ -81,15 +50,20 @@ def claim(
 
 
 def move(booked: LedgerTransaction, transfers: Iterable[Move]) -> list[LedgerTransfer]:
-    """Add transfers to a transaction that was claimed just now, in the same database transaction."""
+    """Add transfers to a transaction that was claimed just now, in the same database transaction. See transfers_of."""
     return LedgerTransfer.objects.bulk_create(transfers_of(booked, transfers))
 
 
 def transfers_of(booked: LedgerTransaction, transfers: Iterable[Move]) -> list[LedgerTransfer]:
-    """The rows of transfers, unsaved."""
+    """The rows of transfers, unsaved.
+
+    Raises ValueError when there are none, an amount is not positive, or currencies are mixed.
+    """
+    moves = list(transfers)
+    _check(moves)
     return [
         LedgerTransfer(transaction=booked, debit_account=debit, credit_account=credit, amount_nano=nano)
-        for debit, credit, nano in transfers
+        for debit, credit, nano in moves
     ]
 
 

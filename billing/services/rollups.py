@@ -21,8 +21,6 @@ from newapi.kernel import clock, ids
 
 Level = RollupDirty.Level
 QUARTER = timedelta(minutes=15)
-# How far a row's time may lie from the time in its id.
-ID_SLACK = timedelta(hours=1)
 _GROUPS = tuple(name for name in Rollup.DIMENSIONS if name != "bucket")
 
 
@@ -157,7 +155,7 @@ def _sum_rows(organisation_id: int, quarter: datetime) -> bool:
     key = UsageEvent._meta.pk
     low, high = (
         key.get_db_prep_value(ids.first_at(clock.to_ms(moment)), connection)
-        for moment in (quarter - ID_SLACK, end + ID_SLACK)
+        for moment in (quarter - UsageEvent.ID_SLACK, end + UsageEvent.ID_SLACK)
     )
     first, last = _moment(quarter), _moment(end)
     with connection.cursor() as cursor:

@@ -3,11 +3,9 @@
 import ipaddress
 import re
 import uuid
-from dataclasses import fields
 from typing import Any
 
 from billing.models import UsageEvent
-from billing.pricing import Costs, Tokens
 from billing.usage_record import UsageRecord, decode
 from newapi.kernel import clock, money
 from newapi.kernel.meters.bank import Entry
@@ -21,8 +19,6 @@ _MS_MAX = 253_402_300_799_999
 _IDS = ("organisation", "project", "user", "api_key", "model", "price")
 _OPTIONAL_IDS = ("channel", "upstream_key")
 _TEXTS = {"endpoint": 40, "upstream_id": 100}
-_TOKEN_BUCKETS = tuple(field.name for field in fields(Tokens))
-_COST_BUCKETS = tuple(field.name for field in fields(Costs))
 # Lists, because what is looked for may be anything, also what has no hash.
 _OUTCOMES = list(UsageEvent.Outcome.values)
 _SOURCES = list(UsageEvent.Source.values)
@@ -141,9 +137,9 @@ def _check_numbers(record: UsageRecord) -> None:
     for name in _OPTIONAL_IDS:
         if getattr(record, name) is not None:
             _within(name, getattr(record, name), 1, _KEY_MAX)
-    for bucket in (*vars(record.tokens), *vars(record.costs)):
-        for part in (record.tokens, record.costs):
-            _within(bucket, getattr(part, bucket, 0), 0, money.EXACT_MAX_NANO)
+    for part in (record.tokens, record.costs):
+        for bucket, count in vars(part).items():
+            _within(bucket, count, 0, money.EXACT_MAX_NANO)
     _within("at_ms", record.at_ms, 0, _MS_MAX)
     _within("status", record.status, 0, _SMALL_MAX)
     _within("attempts", record.attempts, 0, _SMALL_MAX)

@@ -15,8 +15,3 @@ def uuid7() -> uuid.UUID:
 def first_at(ms: int) -> uuid.UUID:
     """The smallest UUIDv7 that could be minted at this millisecond: the lower end of a key range."""
     return uuid.UUID(int=(ms << 80) | (0x7 << 76) | (0b10 << 62))
-
-
-def ms_of(identifier: uuid.UUID) -> int:
-    """Milliseconds since the epoch at which a UUIDv7 was minted."""
-    return identifier.int >> 80

@@ -119,14 +119,15 @@ def test_the_ledger_refuses_what_cannot_be_booked(acme: Organisation) -> None:
     wallet = ledger.account(organisation=acme, kind=LedgerAccount.Kind.WALLET, currency="USD")
     revenue = ledger.account(organisation=None, kind=LedgerAccount.Kind.REVENUE, currency="USD")
     euros = ledger.account(organisation=None, kind=LedgerAccount.Kind.REVENUE, currency="EUR")
+    booked = LedgerTransaction.objects.latest("id")
+    standing = LedgerTransfer.objects.count()
     for transfers in ([], [(wallet, revenue, 0)], [(wallet, revenue, -1)], [(wallet, euros, 1)]):
         with pytest.raises(ValueError, match=r"transaction|amount"):
-            ledger.post_transaction(
-                kind=Kind.ADJUSTMENT, idempotency_key="bad", transfers=transfers, actor=None, reason="?"
-            )
+            ledger.move(booked, transfers)
+    assert LedgerTransfer.objects.count() == standing
     with pytest.raises(IntegrityError), transaction.atomic():
         LedgerTransfer.objects.create(
-            transaction=LedgerTransaction.objects.latest("id"),
+            transaction=booked,
             debit_account=wallet,
             credit_account=wallet,
             amount_nano=1,

@@ -36,7 +36,7 @@ def record(
     route = model.routes.first()
     return UsageRecord(
         id=request_id,
-        at_ms=ids.ms_of(request_id),
+        at_ms=request_id.int >> 80,
         organisation=key.organisation_id,
         project=key.project_id,
         user=key.user_id,
