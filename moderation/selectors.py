@@ -6,7 +6,7 @@ from django.db.models import Q, QuerySet
 
 from accounts.models import User
 from moderation import permissions
-from moderation.models import Case, PolicyCategory, Restriction
+from moderation.models import Case, Restriction
 from newapi.kernel import clock
 
 
@@ -67,6 +67,8 @@ def visible_to(user: User, *, case: str = "") -> Q:
     return seen
 
 
-def categories_in_force() -> QuerySet[PolicyCategory]:
-    """The categories that a new case or restriction may cite."""
-    return PolicyCategory.objects.filter(is_retired=False, pack__in=PolicyCategory.PACKS_IN_FORCE)
+def without_sealed(rows: QuerySet, user: User, *, case: str = "") -> QuerySet:
+    """Rows without those of sealed cases, unless the person was granted to see these; other rights are the page's."""
+    if permissions.is_granted(user, permissions.VIEW_SEALED):
+        return rows
+    return rows.exclude(**{f"{case}category__is_sealed": True})

@@ -19,8 +19,8 @@ from accounts.models import User
 from billing.models import PostingFault, UsageEvent, VerifierRun
 from channels.models import Channel
 from moderation.admin import clocks
-from moderation.admin.visibility import without_sealed
 from moderation.models import Case, SlaClock
+from moderation.selectors import without_sealed
 from newapi import admin_charts, admin_numbers, admin_start
 from newapi.admin_numbers import Period, Ranked, Sums
 from newapi.kernel import clock, money

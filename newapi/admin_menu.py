@@ -6,8 +6,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from accounts.admin.requests import actor_of
-from moderation.admin.visibility import without_sealed
 from moderation.models import Case, SlaClock
+from moderation.selectors import without_sealed
 from newapi.kernel import clock
 
 # Title, and (title, icon, model) of each item.

@@ -14,6 +14,10 @@ from newapi.kernel import clock
 _RATE_NANO_MAX = 10**15
 
 
+def _rate(label: str, help_text: str = "") -> NanoField:
+    return NanoField(label=label, required=False, least_nano=0, most_nano=_RATE_NANO_MAX, help_text=help_text)
+
+
 class PublishForm(ReasonedForm):
     """A price as a provider's price list states it."""
 
@@ -42,36 +46,14 @@ class PublishForm(ReasonedForm):
         coerce=int,
         help_text="Providers mostly state prices per 1,000,000 tokens.",
     )
-    input_nano = NanoField(label="Input", required=False, least_nano=0, most_nano=_RATE_NANO_MAX)
-    cached_input_nano = NanoField(
-        label="Cached input",
-        required=False,
-        least_nano=0,
-        most_nano=_RATE_NANO_MAX,
-        help_text="Input that the provider read from its cache. Empty: the input rate. 0: free.",
+    input_nano = _rate("Input")
+    cached_input_nano = _rate(
+        "Cached input", "Input that the provider read from its cache. Empty: the input rate. 0: free."
     )
-    cache_write_nano = NanoField(
-        label="Cache write",
-        required=False,
-        least_nano=0,
-        most_nano=_RATE_NANO_MAX,
-        help_text="Input that it wrote to its cache. Empty: the input rate.",
-    )
-    output_nano = NanoField(label="Output", required=False, least_nano=0, most_nano=_RATE_NANO_MAX)
-    reasoning_nano = NanoField(
-        label="Reasoning",
-        required=False,
-        least_nano=0,
-        most_nano=_RATE_NANO_MAX,
-        help_text="Output that is thought, not shown. Empty: the output rate.",
-    )
-    per_call_nano = NanoField(
-        label="Per call",
-        required=False,
-        least_nano=0,
-        most_nano=_RATE_NANO_MAX,
-        help_text="Charged once for each call, besides its tokens.",
-    )
+    cache_write_nano = _rate("Cache write", "Input that it wrote to its cache. Empty: the input rate.")
+    output_nano = _rate("Output")
+    reasoning_nano = _rate("Reasoning", "Output that is thought, not shown. Empty: the output rate.")
+    per_call_nano = _rate("Per call", "Charged once for each call, besides its tokens.")
     is_free = forms.BooleanField(
         label="Free", required=False, help_text="Must be said on purpose when every rate is empty."
     )

@@ -44,8 +44,8 @@ class UpstreamKeyForm(forms.ModelForm):
         secret: str = self.cleaned_data["new_secret"]
         if not secret and self.instance.pk is None:
             raise ValidationError("Paste the provider's key.")
-        if secret and (not secret.isascii() or not secret.isprintable() or " " in secret):
-            raise ValidationError("The key must be printable ASCII without spaces. Paste it again.")
+        if secret:
+            upstream_keys.check(secret)
         return secret
 
 

@@ -13,14 +13,19 @@ from newapi.kernel import secrets
 def add(*, channel: Channel, secret: str, name: str = "", actor: User | None, reason: str) -> UpstreamKey:
     """Seal a provider's key into a new row. Raises ValidationError when it cannot be sent in a header."""
     secret = secret.strip()
-    if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
-        raise ValidationError("The key must be printable ASCII without spaces.")
+    check(secret)
     key = UpstreamKey(channel=channel, name=name)
     key.set_secret(secret)
     key.full_clean()
     key.save()
     audit.record(actor=actor, action="upstream_key.add", target=key, reason=reason)
     return key
+
+
+def check(secret: str) -> None:
+    """Raises ValidationError for what cannot be sent in a header."""
+    if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
+        raise ValidationError("The key must be printable ASCII without spaces. Paste it again.")
 
 
 @transaction.atomic

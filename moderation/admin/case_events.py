@@ -8,8 +8,8 @@ from unfold.decorators import display
 
 from accounts.admin.base import Endless, ReadOnlyAdmin
 from accounts.admin.requests import actor_of
-from moderation.admin.visibility import without_sealed
 from moderation.models import CaseEvent
+from moderation.selectors import without_sealed
 
 
 @admin.register(CaseEvent)

@@ -23,8 +23,8 @@ from moderation import permissions
 from moderation.admin import clocks
 from moderation.admin.case_forms import AssignForm, LevelForm, MoveForm, NoteForm, OpenForm
 from moderation.admin.policy import LEVEL_LABELS
-from moderation.admin.visibility import without_sealed
 from moderation.models import Case, SlaClock
+from moderation.selectors import without_sealed
 from moderation.services import cases, moves
 
 EVENTS_SHOWN_MAX = 200

@@ -12,8 +12,8 @@ from unfold.decorators import display
 
 from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.requests import actor_of
-from moderation.admin.visibility import without_sealed
 from moderation.models import SlaClock
+from moderation.selectors import without_sealed
 from newapi.kernel import clock
 
 # The last quarter of a promise's time is shown as urgent.

@@ -10,8 +10,8 @@ from accounts.admin import panels
 from accounts.admin.pages import list_url, object_url
 from accounts.admin.requests import actor_of
 from accounts.models import APIKey, Organisation
-from moderation.admin.visibility import without_sealed
 from moderation.models import Case, Restriction
+from moderation.selectors import without_sealed
 from newapi.kernel import clock
 
 ROWS_MAX = 5

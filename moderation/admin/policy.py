@@ -55,5 +55,5 @@ class PolicyCategoryAdmin(GovernedAdmin):
         """Choices for new cases offer what is in force only."""
         found, is_distinct = super().get_search_results(request, queryset, search_term)
         if request.path.endswith("/autocomplete/"):
-            found = found.filter(is_retired=False, pack__in=PolicyCategory.PACKS_IN_FORCE)
+            found = found.in_force()
         return found, is_distinct

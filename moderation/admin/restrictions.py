@@ -21,8 +21,8 @@ from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of
 from moderation.admin.restriction_forms import ImposeForm
-from moderation.admin.visibility import without_sealed
 from moderation.models import Restriction
+from moderation.selectors import without_sealed
 from moderation.services import restrictions
 from newapi.kernel import clock
 

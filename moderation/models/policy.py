@@ -1,6 +1,6 @@
 """The taxonomy of acceptable use: codes are never reused or deleted, only retired (MOD-01)."""
 
-from typing import Any
+from typing import Any, Self
 
 from django.db import models
 from django.db.models import ProtectedError
@@ -21,6 +21,10 @@ class Level(models.TextChoices):
 
 class PolicyQuerySet(models.QuerySet["PolicyCategory"]):
     """Refuses what would make a cited code mean something else, or nothing."""
+
+    def in_force(self) -> Self:
+        """Those that a new case or restriction may cite."""
+        return self.filter(is_retired=False, pack__in=PolicyCategory.PACKS_IN_FORCE)
 
     def delete(self) -> tuple[int, dict[str, int]]:
         """Refused, as for a single category."""

@@ -13,6 +13,7 @@ from newapi.kernel import addresses, clock, money
 
 COUNT_MAX = 10**12
 ADDRESSES_MAX = 200
+NOTE_MAX = 300
 _COUNTS = ("requests_per_minute", "tokens_per_minute", "tokens_per_day", "in_flight_max")
 # Errors of the service, by the field of the form that caused them.
 _FIELD_OF = {"budget_nano": "budget", "expires_at": "expires_on"}
@@ -29,6 +30,12 @@ class ProjectField(forms.ModelChoiceField):
 def _count(label: str) -> forms.IntegerField:
     widget = forms.NumberInput(attrs={"placeholder": "No limit", "inputmode": "numeric"})
     return forms.IntegerField(label=label, required=False, min_value=0, max_value=COUNT_MAX, widget=widget)
+
+
+def reason_with(note: str) -> str:
+    """For the audit record: who acted, and what they had to say."""
+    note = note.strip()[:NOTE_MAX]
+    return f"By the member in the portal: {note}" if note else "By the member in the portal"
 
 
 class KeyForm(forms.Form):
@@ -78,7 +85,7 @@ class KeyForm(forms.Form):
     note = forms.CharField(
         label="Note for the record",
         required=False,
-        max_length=300,
+        max_length=NOTE_MAX,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
         help_text="Kept in the audit record with your name.",
     )
@@ -154,8 +161,7 @@ class KeyForm(forms.Form):
 
     def reason(self) -> str:
         """For the audit record."""
-        note = self.cleaned_data["note"].strip()
-        return f"By the member in the portal: {note}" if note else "By the member in the portal"
+        return reason_with(self.cleaned_data["note"])
 
     def take_errors(self, error: ValidationError) -> None:
         """Show what a service refused at the field that caused it."""

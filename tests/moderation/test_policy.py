@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 
 from accounts.models import Organisation
-from moderation import policy, selectors
+from moderation import policy
 from moderation.models import PolicyCategory
 from tests.moderation import desk
 
@@ -110,5 +110,5 @@ def test_the_pack_of_another_law_is_off(acme: Organisation) -> None:
     """Packs beyond the general one bind only deployers who are subject to that law (requirements §7)."""
     with pytest.raises(ValidationError, match="not in force"):
         desk.case_of(acme, "PO-HONOUR")
-    assert not selectors.categories_in_force().filter(pack="CN").exists()
-    assert selectors.categories_in_force().count() == 77
+    assert not PolicyCategory.objects.in_force().filter(pack="CN").exists()
+    assert PolicyCategory.objects.in_force().count() == 77

@@ -16,7 +16,7 @@ from accounts.models import APIKey
 from accounts.permissions import Right, keys_visible_to, may_change_key
 from accounts.services import api_keys
 from newapi.portal import key_list, snippets
-from newapi.portal.forms import KeyForm, NewKeyForm
+from newapi.portal.forms import KeyForm, NewKeyForm, reason_with
 from newapi.portal.offer import Offer, offers_to
 from newapi.portal.pages import page
 from newapi.portal.seats import Seat, seated
@@ -104,10 +104,11 @@ def revoke(request: HttpRequest, seat: Seat, key_id: int) -> HttpResponse:
     if not may_change_key(seat.membership, api_key):
         raise PermissionDenied("This key is not yours to revoke.")
     if request.method == "POST":
-        note = request.POST.get("note", "").strip()[:300]
-        reason = f"By the member in the portal: {note}" if note else "By the member in the portal"
         ended = api_keys.revoke(
-            api_key=api_key, actor=seat.user, reason=reason, address=request.META.get("REMOTE_ADDR")
+            api_key=api_key,
+            actor=seat.user,
+            reason=reason_with(request.POST.get("note", "")),
+            address=request.META.get("REMOTE_ADDR"),
         )
         said = "is revoked. The next call with it is refused." if ended else "was revoked before."
         messages.success(request, f"“{api_key.name}” {said}")
