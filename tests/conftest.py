@@ -25,7 +25,6 @@ pytest_plugins = ["tests.tools.trace"]
 def redis_server() -> Iterator[subprocess.Popen[bytes]]:
     """A private Redis for this test process."""
     process = embedded_redis.start(directory=Path(settings.TEST_DIR), socket_path=settings.EMBEDDED_REDIS_SOCKET)
-    embedded_redis.wait_ready(settings.EMBEDDED_REDIS_SOCKET, timeout_s=10)
     yield process
     process.terminate()
     process.wait(timeout=10)

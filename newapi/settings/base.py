@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from newapi.settings import env
+from newapi.settings import env, mail_url
 from newapi.settings.admin import UNFOLD  # noqa: F401
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
@@ -127,7 +127,15 @@ SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+
+# Mail, such as links that set a password
+_mail = env.read("EMAIL_URL", mail_url.parse, example=mail_url.EXAMPLE, default=mail_url.CONSOLE)
+EMAIL_BACKEND = _mail.backend
+EMAIL_HOST, EMAIL_PORT = _mail.host, _mail.port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.user, _mail.password
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.starts_tls, _mail.is_tls
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", example="newapi@example.com", default="newapi@localhost")
 
 # Who may stand in front of us. Only these peers are believed when they say X-Forwarded-For.
 TRUSTED_PROXIES = env.listing("TRUSTED_PROXIES", example="10.0.0.0/8,127.0.0.1", default=[])

@@ -16,22 +16,25 @@ COMPLETE = {
     "SECRET_KEY": "x" * 60,
     "API_KEY_PEPPER": "p" * 40,
     "FIELD_KEYS": "test:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+    "EMAIL_URL": "smtp+tls://mailer:a%2Fsecret@mail.internal",
 }
 REQUIRED = sorted(set(COMPLETE) - {"DJANGO_SETTINGS_MODULE"})
 MALFORMED = {
     "DATABASE_URL": "mysql://somewhere/else",
     "FIELD_KEYS": "test:too-short",
+    "EMAIL_URL": "https://user:secret@mail.internal",
     "GATEWAY_BODY_BYTES_MAX": "a lot",
     "GATEWAY_HOLD_DEADLINE_S": "0",
     "COOKIES_SECURE": "perhaps",
 }
 
 
-def start(**changes: str | None) -> subprocess.CompletedProcess[str]:
+def start(
+    code: str = "import django; django.setup(); print('started')", **changes: str | None
+) -> subprocess.CompletedProcess[str]:
     """Load the settings in a process of its own."""
     env = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
     env |= {name: value for name, value in (COMPLETE | changes).items() if value is not None}
-    code = "import django; django.setup(); print('started')"
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
 
 
@@ -53,6 +56,18 @@ def test_a_malformed_variable_stops_the_start_and_is_not_repeated(name: str) -> 
     assert f"{name} is malformed" in done.stderr
     if len(MALFORMED[name]) > 1:
         assert MALFORMED[name] not in done.stderr.rpartition("ImproperlyConfigured")[2].partition("Example")[0]
+
+
+def test_the_mail_server_is_taken_from_its_address() -> None:
+    names = ["BACKEND", "HOST", "PORT", "HOST_USER", "HOST_PASSWORD", "USE_TLS", "USE_SSL"]
+    code = f"from django.conf import settings as s; print(*(getattr(s, 'EMAIL_' + name) for name in {names}))"
+    smtp = "django.core.mail.backends.smtp.EmailBackend"
+    for url, expected in (
+        (COMPLETE["EMAIL_URL"], f"{smtp} mail.internal 587 mailer a/secret True False"),
+        ("smtps://mail.internal:4465", f"{smtp} mail.internal 4465   False True"),
+        ("smtp://mail.internal", f"{smtp} mail.internal 25   False False"),
+    ):
+        assert start(code, EMAIL_URL=url).stdout.rstrip("\n") == expected
 
 
 def test_an_installation_makes_its_own_secrets_once_and_keeps_them_to_itself(tmp_path: Path) -> None:

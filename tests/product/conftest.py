@@ -121,43 +121,46 @@ def product(tmp_path_factory: pytest.TempPathFactory, upstream: MockUpstream) ->
         "GATEWAY_HOLD_DEADLINE_S": str(HOLD_DEADLINE_S),
         "DJANGO_SETTINGS_MODULE": "newapi.settings.embedded",
     }
-    cleanup = []
-    if address := os.environ.get("TEST_DATABASE_URL"):
-        cleanup = distribute(address, env, folder)
-    port = free_port()
-    log = folder / "serve.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "manage.py", "serve", "--port", str(port), "--web-workers", "1"],
-            cwd=ROOT,
-            env=env,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-    running = Product(port, env, process, log)
-    try:
+    # What was begun is ended, also when a later step of the set-up fails.
+    with contextlib.ExitStack() as stack:
+        if address := os.environ.get("TEST_DATABASE_URL"):
+            distribute(address, env, folder, stack)
+        port = free_port()
+        log = folder / "serve.log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [sys.executable, "manage.py", "serve", "--port", str(port), "--web-workers", "1"],
+                cwd=ROOT,
+                env=env,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+        stack.callback(end, process)
+        running = Product(port, env, process, log)
         running.ready()
         running.demo = json.loads(running.manage("demo", "--json", "--upstream-url", upstream.base_url))
         yield running
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Stop `serve` as Ctrl-C does, or by force when that takes too long."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(timeout=90)
     finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(timeout=90)
-        finally:
-            if process.poll() is None:
-                process.kill()
-            for step in cleanup:
-                step()
+        if process.poll() is None:
+            process.kill()
 
 
-def distribute(address: str, env: dict[str, str], folder: Path) -> list[Any]:
+def distribute(address: str, env: dict[str, str], folder: Path, stack: contextlib.ExitStack) -> None:
     """Turn the environment into that of the distributed size: a database of its own, a Redis by address."""
     name = f"product_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(address, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+    execute(address, f'CREATE DATABASE "{name}"')
+    stack.callback(execute, address, f'DROP DATABASE "{name}" WITH (FORCE)')
     socket_path = str(folder / "r.sock")
     redis = embedded_redis.start(directory=folder, socket_path=socket_path)
-    embedded_redis.wait_ready(socket_path, timeout_s=10)
+    stack.callback(redis.wait)
+    stack.callback(redis.kill)
     base, _, _ = address.rpartition("/")
     env |= {
         "DJANGO_SETTINGS_MODULE": "newapi.settings.distributed",
@@ -169,6 +172,7 @@ def distribute(address: str, env: dict[str, str], folder: Path) -> list[Any]:
         "FIELD_KEYS": "test:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
         "GATEWAY_UPSTREAM_PRIVATE_ADDRESSES": "true",
         "ALLOWED_HOSTS": "127.0.0.1",
+        "EMAIL_URL": "smtp://127.0.0.1:25",
         # A collection by hand takes no turns with those of `serve`, so it gets a folder of its own.
         "STATIC_ROOT": str(folder / "static"),
         "TEST_REDIS_PID": str(redis.pid),
@@ -176,10 +180,8 @@ def distribute(address: str, env: dict[str, str], folder: Path) -> list[Any]:
     for command in (["migrate", "-v0"], ["collectstatic", "--noinput", "-v0"]):
         subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=env, check=True)
 
-    def drop() -> None:
-        redis.kill()
-        redis.wait()
-        with psycopg.connect(address, autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
-    return [drop]
+def execute(address: str, statement: str) -> None:
+    """Run one statement on the test cluster."""
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(statement)
