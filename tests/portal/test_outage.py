@@ -1,4 +1,4 @@
-"""Redis out of reach: what can be shown is shown, what cannot be done is refused as an outage, nothing is half done."""
+"""Parts out of reach: what can be shown is shown, what cannot be done is refused as an outage, nothing is half done."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +12,7 @@ from newapi.kernel.meters import bank
 from tests.portal.conftest import LogIn
 from tests.portal.test_accounts import enter
 from tests.portal.test_keys import form
+from tests.processes import free_port
 
 
 @pytest.fixture
@@ -57,3 +58,15 @@ def test_a_login_that_cannot_be_guarded_is_refused_as_an_outage(acme: Organisati
     client = Client(raise_request_exception=False)
     assert enter(client, "ben@example.com").status_code == 503
     assert client.get("/o/acme/").status_code == 302
+
+
+def test_a_mail_server_out_of_reach_is_an_outage_whoever_asks(
+    acme: Organisation, ben: User, settings: Settings
+) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", free_port()
+    client = Client(raise_request_exception=False)
+    for email in ("ben@example.com", "nobody@example.com"):
+        answer = client.post("/accounts/password/reset/", {"email": email})
+        assert answer.status_code == 503
+        assert "Out of reach for a moment" in answer.content.decode()
