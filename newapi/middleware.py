@@ -25,8 +25,8 @@ def client_address(request: HttpRequest) -> str:
     )
 
 
-class ClientAddressMiddleware:
-    """Puts the caller's address where Django and third parties look for it, and drops what could be forged."""
+class _Middleware:
+    """Stands in sync and async stacks alike."""
 
     sync_capable = True
     async_capable = True
@@ -34,7 +34,11 @@ class ClientAddressMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
         self.get_response = get_response
         if iscoroutinefunction(get_response):
-            markcoroutinefunction(self)
+            markcoroutinefunction(self)  # type: ignore[type-var]
+
+
+class ClientAddressMiddleware(_Middleware):
+    """Puts the caller's address where Django and third parties look for it, and drops what could be forged."""
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         request.META["REMOTE_ADDR"] = client_address(request)
@@ -42,19 +46,11 @@ class ClientAddressMiddleware:
         return self.get_response(request)
 
 
-class AdminScriptsMiddleware:
+class AdminScriptsMiddleware(_Middleware):
     """Lets the admin's pages, and no others, evaluate text as script: its Alpine components need it.
 
     Stands inside CSPMiddleware, which reads the mark when it writes the policy.
     """
-
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
-        self.get_response = get_response
-        if iscoroutinefunction(get_response):
-            markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         response: Any = self.get_response(request)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from playwright.sync_api import Browser
 from redis import Redis
 
 from accounts.models import Organisation, Role, User
@@ -14,7 +15,8 @@ from channels.models import Channel, Model
 from newapi import embedded_redis
 from newapi.kernel.meters import bank
 from tests import cast
-from tests.processes import MockUpstream, start_mock
+from tests.browser import chromium
+from tests.processes import MockUpstream, running_mock
 from tests.tools import flush
 
 flush.install()
@@ -104,10 +106,15 @@ def raw_key(acme: Organisation, ben: User) -> str:
 
 @pytest.fixture(scope="session")
 def _mock() -> Iterator[MockUpstream]:
-    process, mock = start_mock()
-    yield mock
-    process.terminate()
-    process.wait(timeout=10)
+    with running_mock() as mock:
+        yield mock
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -63,14 +64,20 @@ class MockUpstream:
         requests.put(f"{self.url}/_mock/defaults", json=wanted, timeout=5).raise_for_status()
 
 
-def start_mock() -> tuple[subprocess.Popen[bytes], MockUpstream]:
-    """Start the mock upstream on a free port and wait until it answers."""
+@contextmanager
+def running_mock() -> Iterator[MockUpstream]:
+    """Run the mock upstream on a free port for the block, from when it answers."""
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "manage.py", "mock_upstream", "--port", str(port)],
         cwd=ROOT,
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "newapi.settings.testing"},
     )
-    mock = MockUpstream(f"http://127.0.0.1:{port}")
-    until(lambda: requests.get(f"{mock.url}/_mock/stats", timeout=1).ok, within_s=20, what="the mock upstream answers")
-    return process, mock
+    try:
+        mock = MockUpstream(f"http://127.0.0.1:{port}")
+        stats = f"{mock.url}/_mock/stats"
+        until(lambda: requests.get(stats, timeout=1).ok, within_s=20, what="the mock upstream answers")
+        yield mock
+    finally:
+        process.terminate()
+        process.wait(timeout=10)

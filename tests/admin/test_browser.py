@@ -1,11 +1,10 @@
 """The admin in a real browser: login by the form, drawn without a complaint at every width, acts done by hand."""
 
-import os
 import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 from pytest_django.live_server_helper import LiveServer
 
 from accounts.models import APIKey, Organisation, User
@@ -13,16 +12,14 @@ from billing.models import PriceVersion, Rollup15m, RollupDay, UsageEvent
 from channels.models import Channel
 from moderation.models import Case, Restriction
 from newapi.kernel import secrets
+from tests import browser as browsers
 from tests import cast
 from tests.admin import house as houses
 from tests.admin import pages
 from tests.admin.house import House
+from tests.browser import PHONE, WIDE
 from tests.processes import MockUpstream
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-WIDE = {"width": 1440, "height": 900}
-PHONE = {"width": 390, "height": 844}
 # Whether something was painted on a canvas.
 PAINTED = (
     """canvas => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some(value => value)"""
@@ -31,45 +28,8 @@ PAINTED = (
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium."""
-    # Playwright's own event loop runs in this thread, which Django's ORM takes for being called from async code.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield started
-        started.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
-
-
-class Desk:
-    """Root at a browser, with everything that went wrong and every host that was asked."""
-
-    def __init__(self, browser: Browser, server: LiveServer, **options: object) -> None:
-        self.base = server.url
-        self.page: Page = browser.new_context(**options).new_page()
-        self.page.set_default_timeout(15_000)
-        self.complaints: list[str] = []
-        self.page.on("console", self._console)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.route("**/*", self._requested)
-
-    def _console(self, message: object) -> None:
-        if message.type in ("error", "warning"):
-            self.complaints.append(f"{message.text} at {message.location}")
-
-    def _requested(self, route: Route) -> None:
-        if not route.request.url.startswith((f"{self.base}/", "data:", "blob:")):
-            self.complaints.append(f"asked another host: {route.request.url}")
-        route.continue_()
-
-    def open(self, path: str) -> Page:
-        """Go to a page and wait until all of it is there."""
-        answer = self.page.goto(f"{self.base}{path}", wait_until="networkidle")
-        assert answer is not None
-        assert answer.ok, (path, answer.status)
-        return self.page
+class Desk(browsers.Visitor):
+    """Root at a browser."""
 
     def log_in(self) -> None:
         """By the form that the admin sends everybody to."""
@@ -101,8 +61,9 @@ def desk(browser: Browser, live_server: LiveServer, root: User) -> Iterator[Desk
     sitting = Desk(browser, live_server, viewport=WIDE)
     sitting.log_in()
     yield sitting
-    sitting.page.context.close()
+    sitting.context.close()
     assert sitting.complaints == []
+    assert sitting.foreign == []
 
 
 @pytest.mark.parametrize(
@@ -128,7 +89,8 @@ def test_pages_are_drawn_whole_at_every_width(
         page = sitting.open(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= options["viewport"]["width"], path  # type: ignore[index]
     assert sitting.complaints == []
-    sitting.page.context.close()
+    assert sitting.foreign == []
+    sitting.context.close()
 
 
 def test_the_charts_of_the_home_page_are_painted(desk: Desk, busy: House) -> None:

@@ -1,23 +1,19 @@
 """The portal in a real browser: a member's whole way, phone width, both themes, keyboard, no other host."""
 
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 from pytest_django.live_server_helper import LiveServer
 
 from accounts.models import APIKey, Organisation, User
 from channels.models import Channel, Model
 from newapi.kernel.money import NANO
+from tests import browser as browsers
 from tests import cast
+from tests.browser import PHONE
 from tests.portal import traffic
-
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-PHONE = {"width": 390, "height": 844}
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -29,45 +25,8 @@ NAMELESS = """() => [...document.querySelectorAll("input:not([type=hidden]), sel
   .map((one) => one.outerHTML.slice(0, 120))"""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium."""
-    # Playwright's own event loop runs in this thread, which Django's ORM takes for being called from async code.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield started
-        started.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
-
-
-class Visitor:
-    """A person at a browser, with everything that went wrong and every host that was asked."""
-
-    def __init__(self, browser: Browser, server: LiveServer, **options: object) -> None:
-        self.base = server.url
-        self.context: BrowserContext = browser.new_context(**options)
-        self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(15_000)
-        self.complaints: list[str] = []
-        self.foreign: list[str] = []
-        self.page.on("console", self._console)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self._requested(request.url))
-
-    def _console(self, message: object) -> None:
-        if message.type in ("error", "warning"):
-            self.complaints.append(f"{message.text} at {message.location}")
-
-    def _requested(self, url: str) -> None:
-        if not url.startswith((f"{self.base}/", "data:", "blob:")):
-            self.foreign.append(url)
-
-    def open(self, path: str) -> None:
-        """Go to a page and wait until all of it is there."""
-        answer = self.page.goto(f"{self.base}{path}", wait_until="networkidle")
-        assert answer is not None
-        assert answer.ok, (path, answer.status)
+class Visitor(browsers.Visitor):
+    """A member at a browser."""
 
     def log_in(self, email: str) -> None:
         """By the form."""

@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from newapi import embedded_redis
-from tests.processes import ROOT, MockUpstream, free_port, start_mock, until
+from tests.processes import ROOT, MockUpstream, free_port, running_mock, until
 
 HOLD_DEADLINE_S = 5
 
@@ -105,10 +105,8 @@ def descendants(pid: int) -> list[int]:
 @pytest.fixture(scope="session")
 def upstream() -> Iterator[MockUpstream]:
     """A mock provider of these tests' own."""
-    process, mock = start_mock()
-    yield mock
-    process.terminate()
-    process.wait(timeout=10)
+    with running_mock() as mock:
+        yield mock
 
 
 @pytest.fixture(scope="session")
