@@ -28,6 +28,12 @@ JOBS = (
     Job("Prepare usage partitions", "billing.tasks.prepare_partitions", timedelta(hours=12)),
     Job("Tell epochs again", "accounts.tasks.publish_epochs", timedelta(seconds=5)),
     Job("Tell the catalogue version again", "channels.tasks.publish_catalogue", timedelta(seconds=5)),
+    Job("Probe channels", "channels.tasks.probe_channels", timedelta(minutes=1)),
+    Job("Ask providers for balances", "channels.tasks.read_balances", timedelta(hours=1)),
+    Job("Watch dates of evidence and models", "channels.tasks.watch_dates", timedelta(hours=1)),
+    Job("Watch budgets", "billing.tasks.watch_budgets", timedelta(minutes=1)),
+    Job("Mail notices", "accounts.tasks.mail_notices", timedelta(seconds=30)),
+    Job("Detect misuse", "moderation.tasks.detect", timedelta(seconds=10)),
     Job("Advance case clocks", "moderation.tasks.advance_clocks", timedelta(minutes=1)),
 )
 

@@ -3,7 +3,20 @@
 from accounts.models.api_key import APIKey
 from accounts.models.audit import AuditEvent
 from accounts.models.limits import Limits
-from accounts.models.organisation import Membership, Organisation, Project, Role
+from accounts.models.notice import Notice, NoticeRead
+from accounts.models.organisation import Membership, Organisation, Project, RestrictedDomain, Role
 from accounts.models.user import User
 
-__all__ = ["APIKey", "AuditEvent", "Limits", "Membership", "Organisation", "Project", "Role", "User"]
+__all__ = [
+    "APIKey",
+    "AuditEvent",
+    "Limits",
+    "Membership",
+    "Notice",
+    "NoticeRead",
+    "Organisation",
+    "Project",
+    "RestrictedDomain",
+    "Role",
+    "User",
+]

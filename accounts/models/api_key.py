@@ -52,6 +52,12 @@ class APIKey(Limits):
         validators=[validate_address_list],
         help_text="A JSON list of addresses or CIDR ranges that may use the key. Empty: any.",
     )
+    is_test = models.BooleanField(
+        "test key",
+        default=False,
+        editable=False,
+        help_text="For development: it reaches test channels only, its calls cost nothing and are on no invoice.",
+    )
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(default=clock.now, editable=False)

@@ -24,6 +24,17 @@ class Organisation(Limits):
         max_length=40, default="default", help_text="Which price list applies. Prices name their group."
     )
     is_active = models.BooleanField(default=True, help_text="Off: every key of the organisation is refused.")
+    country = models.CharField(
+        max_length=2,
+        blank=True,
+        validators=[RegexValidator(r"^[A-Z]{2}$", "Two capital letters, such as DE.")],
+        help_text="ISO 3166 code of where it declares to be. Sanctions and export rules look at it.",
+    )
+    is_external = models.BooleanField(
+        "external client",
+        default=False,
+        help_text="On: a client outside the house. Upstreams whose terms allow own use only do not serve it.",
+    )
     # Raised with every change that a running call path must notice. See accounts.services.epochs.
     epoch = models.BigIntegerField(default=1, editable=False)
     epoch_published = models.BigIntegerField(default=0, editable=False)
@@ -80,6 +91,16 @@ class Membership(Limits):
         return f"{self.user} in {self.organisation} ({self.get_role_display()})"
 
 
+class RestrictedDomain(models.TextChoices):
+    """Uses that need an approval. The values are codes of moderation's policy categories."""
+
+    MEDICAL = "HD-MED", "Medical"
+    LEGAL = "HD-LEGAL", "Legal advice"
+    FINANCIAL = "HD-FIN", "Tax, finance, insurance"
+    INFRASTRUCTURE = "HD-CI", "Critical infrastructure"
+    ENFORCEMENT = "HD-LE", "Law enforcement"
+
+
 class Project(Limits):
     """A cost centre of an organisation. Every key belongs to one."""
 
@@ -87,6 +108,16 @@ class Project(Limits):
     name = models.CharField(max_length=100)
     code = models.CharField("cost centre", max_length=40, blank=True, help_text="Your accounting's code for it.")
     is_active = models.BooleanField(default=True, help_text="Off: the project's keys are refused.")
+    restricted_domain = models.CharField(
+        max_length=20,
+        blank=True,
+        choices=RestrictedDomain,
+        help_text="Set when its answers bear on people's health, rights or money. Calls then need an approval of "
+        "that domain with human review, and their answers say that review is required.",
+    )
+    serves_minors = models.BooleanField(
+        default=False, help_text="On: people under age use it. Adult content is refused whatever is approved."
+    )
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:

@@ -26,6 +26,16 @@ class UsageEvent(models.Model):
         CLIENT_LEFT = "left", "Caller left"
         LOST = "lost", "Worker lost"
 
+    class Modality(models.TextChoices):
+        TEXT = "text", "Text"
+        IMAGE = "image", "With images"
+        AUDIO = "audio", "With audio or video"
+        UPLOAD = "upload", "With files"
+
+    class CallSource(models.TextChoices):
+        API = "api", "API"
+        PLAYGROUND = "playground", "Playground"
+
     class Source(models.TextChoices):
         PROVIDER = "provider", "Reported by the provider"
         ESTIMATE = "estimate", "Estimated"
@@ -75,6 +85,25 @@ class UsageEvent(models.Model):
     first_byte_ms = models.PositiveIntegerField(null=True, help_text="Until the upstream's answer began.")
     upstream_id = models.CharField(max_length=100, blank=True, help_text="The provider's id of the answer.")
     client_address = models.GenericIPAddressField(null=True)
+    # Null in what follows: not recorded, because the row is older than the column.
+    country = models.CharField(max_length=2, null=True, help_text="Where the caller's address is; empty: unknown.")
+    modality = models.CharField(max_length=8, null=True, choices=Modality)
+    source = models.CharField(max_length=10, null=True, choices=CallSource)
+    domain = models.CharField(
+        max_length=20, null=True, help_text="The restricted domain of its project, whose answers need human review."
+    )
+    is_test = models.BooleanField(null=True, help_text="Made with a test key: free, and on no invoice (CHN-15).")
+    asked_model = models.ForeignKey(
+        Model,
+        models.PROTECT,
+        db_constraint=False,
+        related_name="+",
+        db_index=False,
+        null=True,
+        help_text="The model that was asked for, when another one stood in for it.",
+    )
+    # The attempts before the last: [{"channel", "key", "status", "outcome", "ms"}], oldest first.
+    failed_attempts = models.JSONField(null=True)
 
     class Meta:
         ordering = ["-id"]

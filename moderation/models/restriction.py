@@ -1,6 +1,7 @@
 """Restrictions: what the gateway refuses, on whom, from when until when."""
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 
@@ -31,6 +32,13 @@ class Restriction(models.Model):
     reason = models.CharField(
         max_length=500, help_text="For the record; callers see the policy code and the case only."
     )
+    rate_per_minute = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(1_000_000)],
+        help_text="Empty: every call is refused. A number: so many calls a minute still pass.",
+    )
+    is_automatic = models.BooleanField(default=False, editable=False, help_text="Imposed by a detector (GW-06).")
     starts_at = models.DateTimeField(default=clock.now)
     ends_at = models.DateTimeField(null=True, blank=True, help_text="Empty: until lifted.")
     lifted_at = models.DateTimeField(null=True, editable=False)

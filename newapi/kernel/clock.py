@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Added to the system's clock, in milliseconds. Only `shifted` and `at` change it.
@@ -18,6 +18,11 @@ def now_ms() -> int:
 def now() -> datetime:
     """The same instant as an aware datetime in UTC."""
     return from_ms(now_ms())
+
+
+def today() -> date:
+    """The day in UTC."""
+    return now().date()
 
 
 def from_ms(ms: int) -> datetime:

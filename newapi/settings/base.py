@@ -142,6 +142,9 @@ TRUSTED_PROXIES = env.listing("TRUSTED_PROXIES", example="10.0.0.0/8,127.0.0.1",
 ALLOWED_HOSTS = env.listing("ALLOWED_HOSTS", example="ai.example.com", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.listing("CSRF_TRUSTED_ORIGINS", example="https://ai.example.com", default=[])
 
+# Files in MaxMind's format that say where addresses are; a comma between them. None: no country is known.
+GEO_DATABASES = env.listing("GEO_DATABASES", example="/var/lib/geo/country.mmdb,/var/lib/geo/asn.mmdb", default=[])
+
 # Behind a proxy that ends TLS: name the header by which it says so, such as X-Forwarded-Proto. Trust it only there.
 for _name in env.listing("SECURE_PROXY_HEADER", example="X-Forwarded-Proto", default=[])[:1]:
     SECURE_PROXY_SSL_HEADER = (f"HTTP_{_name.upper().replace('-', '_')}", "https")
@@ -199,6 +202,10 @@ GATEWAY_ATTEMPTS_MAX = env.number("GATEWAY_ATTEMPTS_MAX", example="4", default=4
 GATEWAY_UNPOSTED_EVENTS_MAX = env.number(
     "GATEWAY_UNPOSTED_EVENTS_MAX", example="1000000", default=1_000_000, least=1000
 )
+# After so many seconds of silence a running stream gets an SSE comment, so that proxies do not cut it.
+GATEWAY_KEEPALIVE_S = env.number("GATEWAY_KEEPALIVE_S", example="15", default=15, least=1, most=300)
+# Whether a channel needs approved authorisation evidence before calls go to it.
+CHANNEL_EVIDENCE_REQUIRED = env.flag("CHANNEL_EVIDENCE_REQUIRED", default=True)
 GATEWAY_UPSTREAM_PRIVATE_ADDRESSES = env.flag("GATEWAY_UPSTREAM_PRIVATE_ADDRESSES", default=False)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
