@@ -25,6 +25,7 @@ class UsageEvent(models.Model):
         UPSTREAM_ERROR = "error", "Upstream failed"
         CLIENT_LEFT = "left", "Caller left"
         LOST = "lost", "Worker lost"
+        CUT = "cut", "Ended by us"
 
     class Modality(models.TextChoices):
         TEXT = "text", "Text"

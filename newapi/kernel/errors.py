@@ -70,6 +70,54 @@ class Restricted(Forbidden):
     code = "restricted"
 
 
+class Blocked(Forbidden):
+    """An entry of a blocklist. details: policy_code."""
+
+    code = "blocked"
+
+
+class CountrySanctioned(Blocked):
+    code = "country_sanctioned"
+
+
+class ExportRestricted(Forbidden):
+    """The model, or every way to it, may not be used where the caller is."""
+
+    code = "export_restricted"
+
+
+class UpstreamTermsForbid(Forbidden):
+    """Every way to the model leads to a provider whose terms do not allow this use (CHN-10)."""
+
+    code = "upstream_terms"
+
+
+class ApprovalRequired(Forbidden):
+    """A restricted use without an approval. details: policy_code."""
+
+    code = "approval_required"
+
+
+class AdultNotApproved(ApprovalRequired):
+    code = "adult_not_approved"
+
+
+class DomainNotApproved(ApprovalRequired):
+    code = "domain_not_approved"
+
+
+class JailbreakRefused(Forbidden):
+    """A detector in block mode knows a phrase of the request. details: policy_code."""
+
+    code = "policy_jailbreak"
+
+
+class StreamTooLong(CallError):
+    """Only ever said inside a stream: it has run for as long as the caller's limits allow."""
+
+    status, code, type = 403, "stream_too_long", "permission_error"
+
+
 class ModelNotFound(CallError):
     status, code, type = 404, "model_not_found", "invalid_request_error"
 
@@ -84,6 +132,18 @@ class MethodNotAllowed(CallError):
 
 class BodyTooLarge(CallError):
     status, code, type = 413, "body_too_large", "invalid_request_error"
+
+
+class TooManyOutputTokens(CallError):
+    """max_tokens is more than a limit of the caller allows."""
+
+    status, code, type = 413, "max_tokens_exceeded", "invalid_request_error"
+
+
+class ModelRetired(CallError):
+    """details: retired_at, replacement."""
+
+    status, code, type = 410, "model_retired", "invalid_request_error"
 
 
 class RateLimited(CallError):
