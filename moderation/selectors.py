@@ -1,13 +1,21 @@
 """Reads of the moderation app that others build on."""
 
+import logging
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
 from accounts.models import User
 from moderation import permissions
-from moderation.models import Case, Restriction
+from moderation.models import Approval, BlockEntry, Case, PolicyCategory, Restriction
+from moderation.models.policy import Level
 from newapi.kernel import clock
+
+log = logging.getLogger(__name__)
+
+# How many blocklist entries every worker holds in memory and tries at each call.
+BLOCKS_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,15 +23,19 @@ class Standing:
     """A restriction as the gateway obeys it. The clock judges it at each call, so it ends with no job running.
 
     scope: organisation, project, member, api_key, model or feature. target: the id, model name or feature;
-    empty for the organisation itself.
+    empty for the organisation itself. rate_per_minute: None refuses every call, a number only slows them.
+    cuts: it is of level L1, so that streams already running are ended too.
     """
 
+    id: int
     scope: str
     target: str
     starts_ms: int
     ends_ms: int | None
     policy_code: str
     case_reference: str
+    rate_per_minute: int | None
+    cuts: bool
 
     def holds_at(self, now_ms: int) -> bool:
         """Whether it is in force at a moment."""
@@ -40,14 +52,109 @@ def restrictions_of(*, organisation_id: int) -> tuple[Standing, ...]:
     )
     return tuple(
         Standing(
+            id=row.pk,
             scope=row.scope,
             target=row.target,
             starts_ms=clock.to_ms(row.starts_at),
-            ends_ms=None if row.ends_at is None else clock.to_ms(row.ends_at),
+            ends_ms=_ms(row.ends_at),
             policy_code=row.category.code if row.category else "",
             case_reference=row.case.reference if row.case else "",
+            rate_per_minute=row.rate_per_minute,
+            cuts=_cuts(row),
         )
         for row in rows
+    )
+
+
+def _cuts(restriction: Restriction) -> bool:
+    """Whether it ends streams: its category is an L1, or the case that it is for was raised to one."""
+    levels = [cited.level for cited in (restriction.category, restriction.case) if cited is not None]
+    return restriction.rate_per_minute is None and Level.L1 in levels
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """An approval as the gateway obeys it. The clock judges it at each call, so it ends with no job running.
+
+    kind: use_case or label_opt_out. category: a policy code; empty for a label opt-out. api_key_id: None means
+    every key of the organisation. models: names; empty means every model.
+    """
+
+    kind: str
+    category: str
+    api_key_id: int | None
+    models: frozenset[str]
+    has_human_review: bool
+    starts_ms: int
+    ends_ms: int | None
+
+    def holds_at(self, now_ms: int) -> bool:
+        """Whether it is in force at a moment."""
+        return self.starts_ms <= now_ms and (self.ends_ms is None or now_ms < self.ends_ms)
+
+
+def approvals_of(*, organisation_id: int) -> tuple[Granted, ...]:
+    """An organisation's approvals that are in force or still to come. Never one of a prohibited category."""
+    rows = (
+        Approval.objects.filter(organisation_id=organisation_id, state=Approval.State.APPROVED)
+        .filter(Q(ends_at=None) | Q(ends_at__gt=clock.now()), starts_at__isnull=False)
+        .exclude(category__policy_class=PolicyCategory.PolicyClass.PROHIBITED)
+        .select_related("category")
+        .order_by("pk")
+    )
+    return tuple(
+        Granted(
+            kind=row.kind,
+            category=row.category.code if row.category else "",
+            api_key_id=row.api_key_id,
+            models=frozenset(row.models_allowed),
+            has_human_review=row.has_human_review,
+            starts_ms=clock.to_ms(row.starts_at),
+            ends_ms=_ms(row.ends_at),
+        )
+        for row in rows
+        if row.starts_at is not None
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A blocklist entry as the gateway obeys it. The clock judges it at each call.
+
+    value: canonical for its kind, see moderation.services.blocks. organisation_id: None means calls of anyone.
+    """
+
+    id: int
+    kind: str
+    value: str
+    organisation_id: int | None
+    purpose: str
+    ends_ms: int | None
+
+    def holds_at(self, now_ms: int) -> bool:
+        """Whether it is in force at a moment."""
+        return self.ends_ms is None or now_ms < self.ends_ms
+
+
+def blocks_in_force() -> tuple[Block, ...]:
+    """The entries neither withdrawn nor expired, oldest first, at most BLOCKS_MAX; what is beyond is an error."""
+    rows = list(
+        BlockEntry.objects.filter(Q(expires_at=None) | Q(expires_at__gt=clock.now()), withdrawn_at=None)
+        .order_by("pk")
+        .only("kind", "value", "organisation_id", "purpose", "expires_at")[: BLOCKS_MAX + 1]
+    )
+    if len(rows) > BLOCKS_MAX:
+        log.error("more than %d blocklist entries in force; the newest are not obeyed", BLOCKS_MAX)
+    return tuple(
+        Block(
+            id=row.pk,
+            kind=row.kind,
+            value=row.value,
+            organisation_id=row.organisation_id,
+            purpose=row.purpose,
+            ends_ms=_ms(row.expires_at),
+        )
+        for row in rows[:BLOCKS_MAX]
     )
 
 
@@ -72,3 +179,7 @@ def without_sealed(rows: QuerySet, user: User, *, case: str = "") -> QuerySet:
     if permissions.is_granted(user, permissions.VIEW_SEALED):
         return rows
     return rows.exclude(**{f"{case}category__is_sealed": True})
+
+
+def _ms(moment: datetime | None) -> int | None:
+    return None if moment is None else clock.to_ms(moment)
