@@ -4,6 +4,7 @@ What cannot be read back from the database (passwords, the raw API key) is kept 
 owner of the installation can read.
 """
 
+import hashlib
 import json
 import os
 import secrets
@@ -21,8 +22,10 @@ from accounts.models import APIKey, Membership, Organisation, Project, Role, Use
 from accounts.services import api_keys
 from billing.models import LedgerTransaction, PriceVersion
 from billing.services import prices, wallets
-from channels.models import Channel, Model, Protocol, Provider, Route, UpstreamAccount
-from channels.services import upstream_keys
+from channels.governance import in_force
+from channels.models import AuthorisationEvidence, Channel, Model, Protocol, Provider, Route, UpstreamAccount
+from channels.services import evidence, upstream_keys
+from newapi.kernel import clock
 from newapi.kernel.money import NANO
 from newapi.kernel.secrets import SealBroken, digest
 
@@ -67,10 +70,11 @@ def prepare(*, upstream: Upstream, base_url: str) -> dict[str, Any]:
     """Make or repair the set-up and return what the command prints. Raises ValidationError."""
     kept = _read_kept()
     with transaction.atomic():
-        _person(ADMIN, "Demo admin", kept, "admin_password", is_staff=True, is_superuser=True)
+        admin = _person(ADMIN, "Demo admin", kept, "admin_password", is_staff=True, is_superuser=True)
         member = _person(MEMBER, "Demo member", kept, "member_password")
         organisation = _organisation(member)
         channel = _channel(upstream)
+        _evidence(channel, admin)
         names = _models(channel, upstream)
         _key(organisation, member, kept)
     _write_kept(kept)
@@ -125,6 +129,24 @@ def _channel(upstream: Upstream) -> Channel:
         channel.save()
     _upstream_key(channel, upstream.key)
     return channel
+
+
+def _evidence(channel: Channel, admin: User) -> None:
+    """Evidence in force: handed in by the command, approved by the demo's admin."""
+    if in_force(clock.today()).filter(channel=channel).exists():
+        return
+    document = f"{REASON}: {channel.name} leads to an upstream of whoever runs this command."
+    handed_in = evidence.submit(
+        channel=channel,
+        kind=AuthorisationEvidence.Kind.OWN_ACCOUNT,
+        legal_owner="Whoever runs the demonstration",
+        document_name="demonstration.txt",
+        document_sha256=hashlib.sha256(document.encode()).hexdigest(),
+        valid_from=clock.today(),
+        actor=None,
+        reason=REASON,
+    )
+    evidence.approve(evidence=handed_in, actor=admin, reason=REASON)
 
 
 def _upstream_key(channel: Channel, secret: str) -> None:

@@ -1,14 +1,17 @@
 """The people and things that tests are about. Made through the services, as in the product.
 
 Acme is a customer: Ada owns it, Ben builds with it, Vera watches. Globex is another customer, owned by Gus.
-Root runs the platform.
+Root runs the platform. Olga approves by what right channels are used.
 """
+
+from datetime import date
 
 from accounts.models import Membership, Organisation, Project, Role, User
 from accounts.services import api_keys
 from billing.models import LedgerTransaction, PriceVersion
 from billing.services import prices, wallets
-from channels.models import Channel, Model, Provider, Route, UpstreamAccount
+from channels.models import AuthorisationEvidence, Channel, Model, Provider, Route, UpstreamAccount
+from channels.services import evidence as evidences
 from channels.services import upstream_keys
 from newapi.kernel.money import NANO
 
@@ -43,13 +46,41 @@ def member(where: Organisation, user: User, role: str = Role.MEMBER) -> Membersh
     return Membership.objects.create(organisation=where, user=user, role=role)
 
 
-def channel(name: str = "Mock", *, base_url: str = "http://127.0.0.1:9/v1", **fields: object) -> Channel:
-    """A channel with one key, on an upstream account of its own."""
+def channel(
+    name: str = "Mock", *, base_url: str = "http://127.0.0.1:9/v1", evidence: bool = True, **fields: object
+) -> Channel:
+    """A channel with one key and approved evidence, on an upstream account of its own."""
     provider, _ = Provider.objects.get_or_create(name="Mock provider")
     account = UpstreamAccount.objects.create(provider=provider, name=f"{name} account")
     made = Channel.objects.create(name=name, account=account, base_url=base_url, **fields)
     upstream_keys.add(channel=made, secret=UPSTREAM_SECRET, actor=None, reason="Test set-up")
+    if evidence:
+        approved_evidence(channel=made)
     return made
+
+
+def evidence(**fields: object) -> AuthorisationEvidence:
+    """Evidence for a channel or a service, handed in by a command and waiting for approval. From 2020 on, no end."""
+    values: dict[str, object] = {
+        "kind": AuthorisationEvidence.Kind.OWN_ACCOUNT,
+        "legal_owner": "Platform Inc.",
+        "document_name": "contract.pdf",
+        "document_sha256": "a1" * 32,
+        "valid_from": date(2020, 1, 1),
+        "actor": None,
+        "reason": "Test set-up",
+    }
+    return evidences.submit(**{**values, **fields})
+
+
+def approved_evidence(**fields: object) -> AuthorisationEvidence:
+    """The same, approved by Olga."""
+    return evidences.approve(evidence=evidence(**fields), actor=olga(), reason="Test set-up")
+
+
+def olga() -> User:
+    """The person who approves; she exists from her first approval on."""
+    return User.objects.filter(email="olga@example.com").first() or person("olga")
 
 
 def model(name: str = "mock-gpt", *, on: Channel | None = None, priced: bool = True, **fields: object) -> Model:
