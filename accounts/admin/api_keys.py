@@ -15,18 +15,18 @@ from unfold.enums import ActionVariant
 
 from accounts.admin import pages
 from accounts.admin.base import GovernedAdmin
-from accounts.admin.fields import LinesField, NanoField, picker
-from accounts.admin.limits import LIMITS, budget_text
+from accounts.admin.fields import LinesField, picker
+from accounts.admin.limits import LIMITS, LimitsForm, budget_text
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
-from accounts.models import APIKey, Limits, Project
+from accounts.models import APIKey, Project
 from accounts.services import api_keys
-from newapi.kernel import clock, money
+from newapi.kernel import clock
 
 _STATE = {"Active": "success", "Expired": "warning", "Revoked": "danger"}
 
 
-class NewKeyForm(ReasonedForm):
+class NewKeyForm(LimitsForm):
     """What a new key needs to be told."""
 
     project = picker(
@@ -46,22 +46,6 @@ class NewKeyForm(ReasonedForm):
     )
     expires_at = forms.SplitDateTimeField(
         label="Expires", required=False, widget=forms.SplitDateTimeWidget, help_text="In UTC. Empty: never."
-    )
-    requests_per_minute = forms.IntegerField(label="Requests per minute", required=False, min_value=0)
-    tokens_per_minute = forms.IntegerField(label="Tokens per minute", required=False, min_value=0)
-    tokens_per_day = forms.IntegerField(
-        label="Tokens per day", required=False, min_value=0, help_text="Days are in UTC."
-    )
-    in_flight_max = forms.IntegerField(label="Calls in flight", required=False, min_value=0)
-    budget_nano = NanoField(
-        label="Budget",
-        required=False,
-        least_nano=0,
-        most_nano=money.EXACT_MAX_NANO,
-        help_text="The most that may be spent in one budget window, such as 50.00, in the organisation's currency.",
-    )
-    budget_window = forms.ChoiceField(
-        label="Budget window", choices=Limits.BudgetWindow.choices, initial=Limits.BudgetWindow.MONTH
     )
 
 
@@ -184,7 +168,7 @@ class APIKeyAdmin(GovernedAdmin):
         plain = ("project", "user", "name", "models_allowed", "addresses_allowed", "expires_at")
         made = api_keys.create(
             **{field: data[field] for field in plain},
-            limits={field: data[field] for field in APIKey.LIMIT_FIELDS},
+            limits={name: data[name] for name in APIKey.LIMIT_FIELDS},
             actor=actor_of(request),
             reason=data["reason"],
             address=address_of(request),

@@ -16,31 +16,37 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.paginator import InfinitePaginator
 
 from accounts.admin import changes, deletion, exports, pages, panels
-from accounts.admin.fields import NanoField
+from accounts.admin.fields import NanoField, PercentsField
 from accounts.admin.reasons import ReasonedForm, with_reason
 from accounts.admin.requests import actor_of, address_of
+from accounts.limit_words import WHEN_REACHED
 from accounts.models import AuditEvent
 from accounts.services import audit
 
 Fieldsets = list[tuple[str | None, dict[str, Any]]]
 
 
-class NanoFields:
-    """Amounts in forms are decimal text, never nano-units."""
+class PlainFields:
+    """Amounts in forms are decimal text, never nano-units; limits say what happens when they are reached."""
 
     def formfield_for_dbfield(self, db_field: models.Field, request: HttpRequest, **kwargs: Any) -> forms.Field | None:
-        """Replace the integer field of every `…_nano` column."""
+        """Replace the integer field of every `…_nano` column, and the JSON of percentages."""
+        words = WHEN_REACHED.get(db_field.name, "")
+        if db_field.name == "budget_alert_percents":
+            return PercentsField(label=str(db_field.verbose_name).capitalize(), help_text=words)
+        if words:
+            kwargs["help_text"] = words
         if not db_field.name.endswith("_nano"):
             return super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
         return NanoField(
             label=str(db_field.verbose_name).capitalize(),
             required=not db_field.blank,
-            help_text=f"{db_field.help_text} A decimal number, such as 12.50.".strip(),
+            help_text=f"{words or db_field.help_text} A decimal number, such as 12.50.".strip(),
             least_nano=0,
         )
 
 
-class BaseAdmin(NanoFields, ModelAdmin):
+class BaseAdmin(PlainFields, ModelAdmin):
     """Lists that stay quick, panels of other apps, CSV without secrets, the audit record as history."""
 
     list_per_page = 50
@@ -263,7 +269,7 @@ class GovernedAdmin(BaseAdmin):
         )
 
 
-class GovernedInline(NanoFields, TabularInline):
+class GovernedInline(PlainFields, TabularInline):
     """Rows of another model on an object's page; the page's reason counts for them as well."""
 
     extra = 0

@@ -39,6 +39,8 @@ def readable(field: forms.Field, value: Any) -> Any:
             value = field.to_python(value)
         except ValidationError:
             return str(value)
+    if isinstance(value, list) and all(isinstance(item, int) for item in value):
+        return ", ".join(str(item) for item in value)
     if isinstance(value, QuerySet | list | tuple):
         return ", ".join(sorted(str(item) for item in value))
     return value

@@ -110,6 +110,33 @@ class LinesField(forms.CharField):
         return self.to_python(data) != (initial or [])
 
 
+class PercentsField(forms.CharField):
+    """Whole percentages typed as `80, 100`; its value is the list of them, ascending, each once."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("required", False)
+        kwargs.setdefault("widget", UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}))
+        super().__init__(**kwargs)
+
+    def to_python(self, value: Any) -> list[int]:  # type: ignore[override]
+        """The numbers. Raises ValidationError for anything else; how many and how large is the model's to judge."""
+        items = [item.strip().removesuffix("%").strip() for item in str(value or "").split(",")]
+        if not all(item.isascii() and item.isdigit() and len(item) <= 3 for item in items if item):
+            raise ValidationError("Whole percentages with commas between, such as 80, 100.")
+        return sorted({int(item) for item in items if item})
+
+    def prepare_value(self, value: Any) -> Any:
+        """A stored list as it would be typed."""
+        return ", ".join(str(percent) for percent in value) if isinstance(value, list) else value
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Whether the numbers differ."""
+        try:
+            return self.to_python(data) != (initial() if callable(initial) else initial or [])
+        except ValidationError:
+            return True
+
+
 def picker(of: models.ForeignKey, **kwargs: Any) -> forms.ModelChoiceField:
     """A searching choice of the rows that a foreign key may point to. The user needs the right to view them."""
     return forms.ModelChoiceField(

@@ -1,0 +1,17 @@
+"""What happens when a limit is reached, in the words that every form and page uses for it."""
+
+WHEN_REACHED = {
+    "requests_per_minute": "Reached: calls answer 429 until the minute is over, which began with its first call.",
+    "requests_per_day": "Reached: calls answer 429 until midnight UTC.",
+    "tokens_per_minute": "Input and output. Reached: calls answer 429 until the minute is over.",
+    "tokens_per_day": "Input and output. Reached: calls answer 429 until midnight UTC.",
+    "in_flight_max": "How many calls may be open at once. Reached: further ones answer 429 until one ends.",
+    "body_bytes_max": "How large the body of one call may be. A larger one answers 413 and goes no further.",
+    "output_tokens_max": "The most that one call may ask for in max_tokens. A call that says nothing is held to it.",
+    "stream_seconds_max": "How long one streamed answer may run. It is then ended, and charged for what was sent.",
+    "budget_nano": "The most that may be spent in one window, in the organisation's currency. A call that may cost "
+    "more than is left of it answers 402.",
+    "budget_window": "Windows are in UTC; a week begins on Monday. A total is never started over.",
+    "budget_alert_percents": "At which percentages of the budget to send a notice, once in each window, such as 80, "
+    "100. Empty: none.",
+}
