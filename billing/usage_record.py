@@ -5,6 +5,7 @@ The gateway and the sweeper write it, the poster reads it. Columns are those of 
 
 import uuid
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -41,6 +42,15 @@ class UsageRecord:
     first_byte_ms: int | None
     upstream_id: str
     client_address: str | None
+    # What follows has defaults, because a worker of an earlier version leaves it out.
+    country: str = ""
+    modality: str = "text"
+    source: str = "api"
+    domain: str = ""
+    is_test: bool = False
+    asked_model: int | None = None
+    # The attempts before the last: {"channel": id, "key": id, "status": int | None, "outcome": str, "ms": int}.
+    failed_attempts: list[dict[str, Any]] | None = None
 
     def encode(self) -> bytes:
         """The record as JSON."""

@@ -125,7 +125,7 @@ def _rebuild_hour(organisation: Organisation, hour: datetime, *, may_be_dropped:
 
 
 def _sum_rows(organisation_id: int, quarter: datetime) -> bool:
-    """Insert the sums of the usage rows of a quarter. Returns whether there were any."""
+    """Insert the sums of the usage rows of a quarter, without those of test keys. Returns whether there were any."""
     groups = ", ".join(_columns(Rollup15m, _GROUPS))
     sums = ", ".join(_columns(Rollup15m, Rollup.SUMS))
     bucket, channel = _columns(Rollup15m, ("bucket", "channel"))
@@ -144,12 +144,13 @@ def _sum_rows(organisation_id: int, quarter: datetime) -> bool:
             f"SUM({latency})",
         ]
     )
-    id_, at, organisation = _columns(UsageEvent, ("id", "at", "organisation"))
+    id_, at, organisation, is_test = _columns(UsageEvent, ("id", "at", "organisation", "is_test"))
     # Every part of it is a quoted name or a placeholder.
     statement = (
         f"INSERT INTO {_table(Rollup15m)} ({bucket}, {groups}, {sums}) "  # noqa: S608
         f"SELECT %s, {picked}, {totals} FROM {_table(UsageEvent)} "
-        f"WHERE {organisation} = %s AND {id_} >= %s AND {id_} < %s AND {at} >= %s AND {at} < %s GROUP BY {picked}"
+        f"WHERE {organisation} = %s AND {id_} >= %s AND {id_} < %s AND {at} >= %s AND {at} < %s "
+        f"AND {is_test} IS NOT TRUE GROUP BY {picked}"
     )
     end = quarter + QUARTER
     key = UsageEvent._meta.pk

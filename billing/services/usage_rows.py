@@ -1,31 +1,17 @@
-"""From a stream entry to a usage row: what is checked, and which field goes where. Pure."""
+"""From a stream entry to a usage row: which field goes where. Pure."""
 
-import ipaddress
-import re
 import uuid
 from typing import Any
 
-from billing.models import UsageEvent
+import orjson
+
+from billing.services import usage_checks
+from billing.services.usage_checks import Unpostable
 from billing.usage_record import UsageRecord, decode
-from newapi.kernel import clock, money
+from newapi.kernel import clock
 from newapi.kernel.meters.bank import Entry
 
-_CURRENCY = re.compile(r"[A-Z]{3}")
-_SMALL_MAX = 2**15 - 1
-_INTEGER_MAX = 2**31 - 1
-_KEY_MAX = 2**63 - 1
-# The last ms of the year 9999, after which no datetime lies.
-_MS_MAX = 253_402_300_799_999
-_IDS = ("organisation", "project", "user", "api_key", "model", "price")
-_OPTIONAL_IDS = ("channel", "upstream_key")
-_TEXTS = {"endpoint": 40, "upstream_id": 100}
-# Lists, because what is looked for may be anything, also what has no hash.
-_OUTCOMES = list(UsageEvent.Outcome.values)
-_SOURCES = list(UsageEvent.Source.values)
-
-
-class Unpostable(ValueError):
-    """An entry that cannot become a usage row, and why."""
+__all__ = ["COLUMNS", "Unpostable", "read", "read_record", "values_of"]
 
 
 def read(entry: Entry) -> UsageRecord:
@@ -46,8 +32,7 @@ def read_record(raw: bytes) -> UsageRecord:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Unpostable(f"malformed: {type(error).__name__}: {error}") from None
     # Outside the net above: a mistake of ours in a check must stop the poster, not condemn every entry.
-    _check_numbers(record)
-    _check_texts(record)
+    usage_checks.check(record)
     return record
 
 
@@ -87,6 +72,13 @@ COLUMNS = (
     "first_byte_ms",
     "upstream_id",
     "client_address",
+    "country",
+    "modality",
+    "source",
+    "domain",
+    "is_test",
+    "asked_model_id",
+    "failed_attempts",
 )
 
 
@@ -128,49 +120,11 @@ def values_of(record: UsageRecord, *, transaction_id: uuid.UUID | None) -> tuple
         record.first_byte_ms,
         record.upstream_id,
         record.client_address,
+        record.country,
+        record.modality,
+        record.source,
+        record.domain,
+        record.is_test,
+        record.asked_model,
+        None if record.failed_attempts is None else orjson.dumps(record.failed_attempts).decode(),
     )
-
-
-def _check_numbers(record: UsageRecord) -> None:
-    for name in _IDS:
-        _within(name, getattr(record, name), 1, _KEY_MAX)
-    for name in _OPTIONAL_IDS:
-        if getattr(record, name) is not None:
-            _within(name, getattr(record, name), 1, _KEY_MAX)
-    for part in (record.tokens, record.costs):
-        for bucket, count in vars(part).items():
-            _within(bucket, count, 0, money.EXACT_MAX_NANO)
-    _within("at_ms", record.at_ms, 0, _MS_MAX)
-    _within("status", record.status, 0, _SMALL_MAX)
-    _within("attempts", record.attempts, 0, _SMALL_MAX)
-    _within("latency_ms", record.latency_ms, 0, _INTEGER_MAX)
-    if record.first_byte_ms is not None:
-        _within("first_byte_ms", record.first_byte_ms, 0, _INTEGER_MAX)
-
-
-def _check_texts(record: UsageRecord) -> None:
-    for name, length in _TEXTS.items():
-        text = getattr(record, name)
-        if not isinstance(text, str) or len(text) > length or "\x00" in text:
-            raise Unpostable(f"{name} is no text of at most {length} characters")
-    if not isinstance(record.currency, str) or _CURRENCY.fullmatch(record.currency) is None:
-        raise Unpostable("currency is no code of three letters")
-    if record.outcome not in _OUTCOMES or record.usage_source not in _SOURCES:
-        raise Unpostable(f"unknown outcome {record.outcome!r} or source {record.usage_source!r}")
-    if not isinstance(record.is_stream, bool):
-        raise Unpostable("is_stream is not true or false")
-    if record.client_address is not None and not _is_address(record.client_address):
-        raise Unpostable("client_address is no address")
-
-
-def _within(name: str, value: object, least: int, most: int) -> None:
-    # bool is an int to Python, but no number to us.
-    if type(value) is not int or not least <= value <= most:
-        raise Unpostable(f"{name} is no whole number from {least} to {most}")
-
-
-def _is_address(text: object) -> bool:
-    try:
-        return isinstance(text, str) and ipaddress.ip_address(text) is not None
-    except ValueError:
-        return False
