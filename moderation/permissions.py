@@ -1,4 +1,4 @@
-"""Who may do what to cases. Sealed cases are seen by explicit grant only: being superuser is not enough."""
+"""Who may do what. Sealed cases are seen by explicit grant only: being superuser is not enough."""
 
 from django.contrib.auth.models import Permission
 from django.db.models import Q
@@ -16,6 +16,11 @@ DECIDE_MINOR = "moderation.decide_case"
 DECIDE_SEVERE = "moderation.decide_severe_case"
 DECIDE_CRITICAL = "moderation.decide_critical_case"
 DOWNGRADE = "moderation.downgrade_case"
+
+REQUEST_APPROVAL = "moderation.add_approval"
+DECIDE_APPROVAL = "moderation.change_approval"
+ADD_BLOCK = "moderation.add_blockentry"
+WITHDRAW_BLOCK = "moderation.change_blockentry"
 
 
 def may(user: User, *permissions: str) -> bool:
