@@ -21,6 +21,9 @@ FEATURES = ("chat", "embeddings")
 
 _Scope = Restriction.Scope
 
+# What can be slowed instead of refused: those whose calls the gateway counts.
+SLOWABLE = (_Scope.ORGANISATION, _Scope.PROJECT, _Scope.MEMBER, _Scope.API_KEY)
+
 
 @transaction.atomic
 def impose(
@@ -33,19 +36,26 @@ def impose(
     reason: str,
     ends_at: datetime | None = None,
     starts_at: datetime | None = None,
+    rate_per_minute: int | None = None,
+    is_automatic: bool = False,
     actor: User | None,
 ) -> Restriction:
     """Refuse calls of an organisation, or of one project, member, key, model or feature of it.
 
     target: the id of the project, member (user) or key; the name of the model or feature; empty for the
     organisation. In force from `starts_at` (now when empty or past) until `ends_at` (until lifted when empty).
-    The category is the case's when not given. Raises ValidationError, and NotPermitted for a case that the
-    actor may not see.
+    rate_per_minute: so many calls a minute still pass, for a scope of SLOWABLE; None refuses all of them.
+    is_automatic: decided by a detector; it must have an end. The category is the case's when not given.
+    Raises ValidationError, and NotPermitted for a case that the actor may not see.
     """
     acts.require_reason(reason)
     now = clock.now()
     starts_at = _checked_start(starts_at, ends_at, now)
+    if is_automatic and ends_at is None:
+        raise ValidationError({"ends_at": "What no person decided must end by itself."})
     _check_target(organisation, scope, target)
+    if rate_per_minute is not None and scope not in SLOWABLE:
+        raise ValidationError({"rate_per_minute": f"A {_Scope(scope).label.lower()} is refused, never slowed."})
     if case is not None:
         _check_case(case, organisation, actor)
         category = category or case.category
@@ -58,6 +68,8 @@ def impose(
         category=category,
         case=case,
         reason=reason,
+        rate_per_minute=rate_per_minute,
+        is_automatic=is_automatic,
         starts_at=starts_at,
         ends_at=ends_at,
         created_by=actor,
@@ -87,18 +99,29 @@ def lift(*, restriction: Restriction, actor: User | None, reason: str) -> bool:
     return True
 
 
+def effect(restriction: Restriction) -> str:
+    """What it does to calls, in words."""
+    rate = restriction.rate_per_minute
+    return "refused" if rate is None else f"slowed to {rate:,} call{'' if rate == 1 else 's'}/min"
+
+
 def _tell(restriction: Restriction, kind: CaseEvent.Kind, action: str, actor: User | None, reason: str) -> None:
     """The event of the case, the audit row, and word to every worker."""
     case = restriction.case
     if case is not None:
-        acts.record(case=case, kind=kind, actor=actor, after=str(restriction), reason=reason)
+        after = str(restriction) if restriction.rate_per_minute is None else f"{restriction}: {effect(restriction)}"
+        acts.record(case=case, kind=kind, actor=actor, after=after, reason=reason)
     is_sealed = case is not None and case.category.is_sealed
     audit.record(
         actor=actor,
         action=action,
         target=restriction,
         reason=acts.SEALED_REASON if is_sealed else reason,
-        changes={"ends_at": [None, restriction.ends_at], "lifted_at": [None, restriction.lifted_at]},
+        changes={
+            "ends_at": [None, restriction.ends_at],
+            "lifted_at": [None, restriction.lifted_at],
+            "rate_per_minute": [None, restriction.rate_per_minute],
+        },
     )
     epochs.bump(organisation_id=restriction.organisation_id)
 
