@@ -20,6 +20,7 @@ class Right(StrEnum):
     CREATE_KEYS = "create_keys"
     CHANGE_OWN_KEYS = "change_own_keys"
     CHANGE_ALL_KEYS = "change_all_keys"
+    REQUEST_APPROVALS = "request_approvals"  # use cases and label opt-outs; the platform decides
 
 
 _LOOK = {Right.SEE_USAGE, Right.SEE_BALANCE}
