@@ -1,0 +1,198 @@
+"""What the calls of this worker show of misuse: hashed in passing, sent on once a second, beside the calls."""
+
+import asyncio
+import logging
+import secrets
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from newapi.kernel import observations
+from newapi.kernel.meters.pipe import Down, Pipe
+from newapi.kernel.observations import Observation, keyed_hash
+
+log = logging.getLogger(__name__)
+
+SEND_EVERY_S = 1.0
+# What waits while Redis is away; then the oldest goes. Together some 10 MB.
+NOTED_MAX = 20_000
+BATCHES_WAITING_MAX = 100
+
+# Of a prompt only so much is hashed, and of that only the beginning decides its shape.
+PROMPT_BYTES_MAX = 4_096
+SHAPE_READ_BYTES = 128
+SHAPE_BYTES = 48
+_LOWER = bytes(ord(chr(byte).lower()) if byte < 128 else byte for byte in range(256))
+_FOLDED = b"0123456789 \t\r\n"
+# A list of many empty parts must cost no more than a long text.
+PARTS_MAX = 1_000
+
+
+@dataclass(slots=True)
+class _Batch:
+    """A batch keeps its name while it is tried again, so that it counts once however often it arrives."""
+
+    name: str
+    size: int
+    payload: bytes
+
+
+class Observer:
+    """Collects what the calls of this worker show and sends it on once a second, beside the calls."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+        self._noted: deque[Observation] = deque(maxlen=NOTED_MAX)
+        self._waiting: deque[_Batch] = deque()
+        self._sending = asyncio.Lock()
+        self._is_away = False
+        # Observations that were lost because Redis was away for too long.
+        self.dropped = 0
+
+    def note(self, observation: Observation) -> None:
+        """Remember what one call showed. Touches memory only."""
+        if len(self._noted) == NOTED_MAX:
+            self.dropped += 1
+        self._noted.append(observation)
+
+    async def tend(self) -> None:
+        """Send once a second until cancelled."""
+        while True:
+            await asyncio.sleep(SEND_EVERY_S)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Send everything noted so far. When Redis is away it waits here for the next time; nothing is raised."""
+        async with self._sending:
+            self._pack()
+            while self._waiting:
+                try:
+                    await self._send(self._waiting[0])
+                except Down as error:
+                    self._went_away(error)
+                    return
+                self._waiting.popleft()
+                self._is_away = False
+
+    def _pack(self) -> None:
+        while self._noted:
+            batch = [self._noted.popleft() for _ in range(min(len(self._noted), observations.BATCH_MAX))]
+            self._waiting.append(_Batch(secrets.token_hex(8), len(batch), observations.encode(batch)))
+        while len(self._waiting) > BATCHES_WAITING_MAX:
+            self.dropped += self._waiting.popleft().size
+
+    async def _send(self, batch: _Batch) -> None:
+        bound = ("MAXLEN", "~", observations.STREAM_BATCHES_MAX)
+        entry = (observations.NAME_FIELD, batch.name, observations.BATCH_FIELD, batch.payload)
+        await self._pipe.command("XADD", observations.STREAM, *bound, "*", *entry)
+
+    def _went_away(self, error: BaseException) -> None:
+        if not self._is_away:
+            log.warning("observations wait for Redis: %s", type(error).__name__)
+        self._is_away = True
+
+
+def hashes(body: dict[str, Any], endpoint: str) -> tuple[int, int]:
+    """Keyed hashes (prompt, shape) of the last user text of a parsed body; (0, 0) when it has none.
+
+    The shape is of the text's beginning in lower case without digits and spaces, so that `item 7` and
+    `Item 12` have one shape.
+    """
+    text = _last_text(body, endpoint)
+    if not text:
+        return 0, 0
+    raw = text[:PROMPT_BYTES_MAX].encode("utf-8", "surrogatepass")[:PROMPT_BYTES_MAX]
+    folded = raw[:SHAPE_READ_BYTES].translate(_LOWER, _FOLDED)[:SHAPE_BYTES]
+    return keyed_hash(raw), keyed_hash(b"shape" + folded)
+
+
+def _last_text(body: dict[str, Any], endpoint: str) -> str:
+    if endpoint == "embeddings":
+        given = body.get("input")
+        last = given[-1] if isinstance(given, list) and given else given
+        return last if isinstance(last, str) else ""
+    messages = body.get("messages")
+    if not isinstance(messages, list):
+        return ""
+    for message in reversed(messages[-PARTS_MAX:]):
+        if isinstance(message, dict) and message.get("role") == "user":
+            content = message.get("content")
+            return content if isinstance(content, str) else _last_part(content)
+    return ""
+
+
+def _last_part(content: Any) -> str:
+    """The last text of a content that is a list of parts."""
+    if not isinstance(content, list):
+        return ""
+    return next((text for text in map(_part_text, reversed(content[-PARTS_MAX:])) if text), "")
+
+
+def _part_text(part: Any) -> str:
+    if isinstance(part, dict):
+        part = part.get("text")
+    return part if isinstance(part, str) else ""
+
+
+def text_of(body: dict[str, Any], limit: int = 16_384) -> str:
+    """The texts of a chat or embeddings body, newest first, joined by newlines; at most `limit` characters.
+
+    For matching phrases in memory only. Of a text that is too long its beginning and its end are taken.
+    """
+    found: list[str] = []
+    left = limit
+    for count, text in enumerate(_texts(body)):
+        if left <= 0 or count >= PARTS_MAX:
+            break
+        if len(text) > left:
+            text = f"{text[: left // 2]}\n{text[-(left // 2) :]}"[:left]
+        found.append(text)
+        left -= len(text) + 1
+    return "\n".join(found)
+
+
+def _texts(body: dict[str, Any]) -> Iterator[str]:
+    for name in ("messages", "input", "system"):
+        given = body.get(name)
+        if isinstance(given, str):
+            yield given
+        elif isinstance(given, list):
+            for item in reversed(given):
+                yield from _texts_of(item)
+
+
+def _texts_of(item: Any) -> Iterator[str]:
+    """Of a message, whose content is a text or a list of parts; or of a part."""
+    if isinstance(item, dict) and "content" in item:
+        content = item["content"]
+        parts = reversed(content) if isinstance(content, list) else (content,)
+        yield from filter(None, map(_part_text, parts))
+    elif text := _part_text(item):
+        yield text
+
+
+class Phrases:
+    """Phrases to look for: plain words, never patterns, so that the time grows with the text and no faster.
+
+    Case and the kind and number of spaces between words do not matter. Measured: 4 µs for 16 phrases in 200
+    characters, 0.3 ms in 16,384.
+    """
+
+    def __init__(self, phrases: Iterable[tuple[int, str]]) -> None:
+        normal = ((number, _normal(phrase)) for number, phrase in phrases)
+        self._phrases = tuple((number, phrase) for number, phrase in normal if phrase)
+
+    def __bool__(self) -> bool:
+        return bool(self._phrases)
+
+    def found_in(self, text: str) -> tuple[int, ...]:
+        """The ids of the phrases that a text contains, ascending, each once."""
+        if not self._phrases or not text:
+            return ()
+        normal = _normal(text)
+        return tuple(sorted({number for number, phrase in self._phrases if phrase in normal}))
+
+
+def _normal(text: str) -> str:
+    return " ".join(text.casefold().split())
