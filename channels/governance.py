@@ -4,14 +4,34 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
 
 from django.db.models import Q, QuerySet
 
 from channels.models import AuthorisationEvidence, UpstreamTerms
 from newapi.kernel import clock
 
+# A review of terms that is older has to be made again.
+TERMS_REVIEW_DAYS_MAX = 180
+# Evidence that ends within so many days is pointed out.
+ENDING_DAYS = 30
 # Start inclusive and end exclusive, in milliseconds since the epoch; no end: until it is withdrawn.
 Window = tuple[int, int | None]
+
+
+class State(StrEnum):
+    """Where a piece of evidence stands on a day. Only the two that begin with `In force` count."""
+
+    WAITING = "Waiting for approval"
+    TO_COME = "To come"
+    IN_FORCE = "In force"
+    ENDING = "In force, ends soon"
+    ENDED = "Ended"
+    WITHDRAWN = "Withdrawn"
+
+
+# Of several pieces, the first of these says most about a channel.
+_TELLING = (State.IN_FORCE, State.ENDING, State.TO_COME, State.WAITING, State.ENDED, State.WITHDRAWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +75,46 @@ def in_force(day: date) -> QuerySet[AuthorisationEvidence]:
     return standing(day).filter(valid_from__lte=day)
 
 
+def state_of(evidence: AuthorisationEvidence, day: date) -> State:
+    """Where a piece of evidence stands on a day."""
+    if evidence.withdrawn_at is not None:
+        return State.WITHDRAWN
+    if evidence.valid_until is not None and evidence.valid_until < day:
+        return State.ENDED
+    if evidence.approved_at is None:
+        return State.WAITING
+    if evidence.valid_from > day:
+        return State.TO_COME
+    left = days_left(evidence, day)
+    return State.IN_FORCE if left is None or left > ENDING_DAYS else State.ENDING
+
+
+def days_left(evidence: AuthorisationEvidence, day: date) -> int | None:
+    """How many days remain, the day itself and the last one counted. None: no end."""
+    return None if evidence.valid_until is None else (evidence.valid_until - day).days + 1
+
+
+def in_words(evidence: AuthorisationEvidence, day: date) -> str:
+    """The same for people, such as `In force until 31 Dec 2026`."""
+    state, left = state_of(evidence, day), days_left(evidence, day)
+    if state is State.IN_FORCE:
+        return f"In force until {evidence.valid_until:%d %b %Y}" if left else "In force, without an end"
+    if state is State.ENDING:
+        return f"In force, ends in {left} days" if left != 1 else "In force, ends today"
+    if state is State.TO_COME:
+        return f"In force from {evidence.valid_from:%d %b %Y}"
+    return f"Ended on {evidence.valid_until:%d %b %Y}" if state is State.ENDED else str(state)
+
+
+def most_telling(pieces: Iterable[AuthorisationEvidence], day: date) -> AuthorisationEvidence | None:
+    """The piece that says most about whether a channel may be used on a day; of equals, the one that ends last."""
+
+    def rank(one: AuthorisationEvidence) -> tuple[int, date, int]:
+        return _TELLING.index(state_of(one, day)) * -1, one.valid_until or date.max, one.pk
+
+    return max(pieces, key=rank, default=None)
+
+
 def terms_in_force() -> dict[int, TermsInForce]:
     """Provider id → what counts of its terms. Providers without a review are left out."""
     return {
@@ -77,6 +137,11 @@ def newest_reviews(provider_ids: Iterable[int] | None = None) -> list[UpstreamTe
     for review in reviews:
         newest.setdefault(review.provider_id, review)
     return list(newest.values())
+
+
+def review_due(reviewed_on: date) -> date:
+    """The first day on which a review counts as overdue."""
+    return reviewed_on + timedelta(days=TERMS_REVIEW_DAYS_MAX + 1)
 
 
 def _midnight_ms(day: date) -> int:
