@@ -1,4 +1,7 @@
-"""Names of the Redis keys. Organisations are spread over a fixed number of shards, one hash tag each."""
+"""Names of the Redis keys. Organisations are spread over a fixed number of shards, one hash tag each.
+
+The health of upstreams is everybody's: it has a hash tag of its own.
+"""
 
 # Fixed for the life of an installation: changing it would lose track of holds and unposted usage.
 SHARDS = 16
@@ -42,3 +45,27 @@ def catalogue(shard: int) -> str:
 def meter(organisation_id: int, scope: str, name: str) -> str:
     """Hash: u (used), r (end of the window in ms). Scope is such as `key:17` or `org`."""
     return f"{{s{organisation_id % SHARDS:02d}}}m:{organisation_id}:{scope}:{name}"
+
+
+# What all workers know of upstreams. One field each, so that one script sees everything and names its keys;
+# scripts/health.lua drops fields that have outlived their use.
+
+
+def breakers() -> str:
+    """Hash: target (`c:17` a channel, `k:9` an upstream key) → `until_ms trips lease_ms reason`. Absent: closed."""
+    return "{health}breakers"
+
+
+def flows() -> str:
+    """Hash: channel id → `failures_in_a_row ewma_ms seen_ms slot:calls:errors …`, the slots of half a minute."""
+    return "{health}flows"
+
+
+def gauges() -> str:
+    """Hash: worker → `seen_ms channel count …`, its calls in flight."""
+    return "{health}gauges"
+
+
+def quotas() -> str:
+    """Hash: `account_id upstream_model` → `until_ms times`, the pauses after a 429."""
+    return "{health}quotas"
