@@ -1,5 +1,25 @@
-"""The admin of policy, cases with their clocks, and restrictions."""
+"""The admin of policy, cases with their clocks, restrictions, approvals and blocklists."""
 
-from moderation.admin import case_events, cases, clocks, panels, policy, restrictions
+from moderation.admin import (
+    approval_panels,
+    approvals,
+    blocks,
+    case_events,
+    cases,
+    clocks,
+    panels,
+    policy,
+    restrictions,
+)
 
-__all__ = ["case_events", "cases", "clocks", "panels", "policy", "restrictions"]
+__all__ = [
+    "approval_panels",
+    "approvals",
+    "blocks",
+    "case_events",
+    "cases",
+    "clocks",
+    "panels",
+    "policy",
+    "restrictions",
+]

@@ -1,16 +1,18 @@
 """What imposing a restriction needs to be told."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 from django import forms
-from django.db.models import Q
+from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from accounts.admin.fields import picker
 from accounts.admin.reasons import ReasonedForm
-from accounts.models import APIKey, Membership, Organisation
+from accounts.models import APIKey, Membership
 from channels.models import Route
+from moderation.admin.targets import key_field, key_named
 from moderation.models import Restriction
 from moderation.services import restrictions
 
@@ -24,6 +26,7 @@ _TARGETS: dict[str, tuple[str, Callable[[Any], str]]] = {
     Scope.MODEL: ("model", lambda model: model.name),
     Scope.FEATURE: ("feature", str),
 }
+_SLOWABLE = json.dumps([str(scope) for scope in restrictions.SLOWABLE]).replace('"', "'")
 
 
 class ImposeForm(ReasonedForm):
@@ -35,16 +38,21 @@ class ImposeForm(ReasonedForm):
         choices=Scope.choices,
         initial=Scope.ORGANISATION,
         widget=UnfoldAdminSelectWidget(attrs={"x-model": "scope"}),
-        help_text="“Organisation” refuses every call; the others refuse a part and leave the rest alone.",
+        help_text="“Organisation” means every call; the others mean a part and leave the rest alone.",
     )
     project = picker(APIKey._meta.get_field("project"), label="Project", required=False)
     member = picker(Membership._meta.get_field("user"), label="Member", required=False)
-    api_key = forms.CharField(
-        label="API key", required=False, help_text="Its name, or its first and last characters as its page shows them."
-    )
+    api_key = key_field()
     model = picker(Route._meta.get_field("model"), label="Model", required=False)
     feature = forms.ChoiceField(
         label="Feature", required=False, choices=[("", "–"), *((name, name) for name in restrictions.FEATURES)]
+    )
+    rate_per_minute = forms.IntegerField(
+        label="Calls per minute",
+        required=False,
+        min_value=1,
+        max_value=1_000_000,
+        help_text="So many still pass, to slow instead of to refuse. Empty: every call is refused.",
     )
     category = picker(
         Restriction._meta.get_field("category"),
@@ -67,6 +75,7 @@ class ImposeForm(ReasonedForm):
         for scope, (name, _) in _TARGETS.items():
             # Read by the page's template.
             setattr(self.fields[name], "shown_when", f"scope === '{scope}'")  # noqa: B010
+        setattr(self.fields["rate_per_minute"], "shown_when", f"{_SLOWABLE}.includes(scope)")  # noqa: B010
 
     def clean(self) -> dict[str, Any]:
         """The scope's own field must be filled; the others do not count."""
@@ -75,16 +84,14 @@ class ImposeForm(ReasonedForm):
         if name and not data.get(name):
             self.add_error(name, "Say which one.")
         elif name == "api_key" and data.get("organisation"):
-            data["api_key"] = self._find_key(data["organisation"], data["api_key"])
+            try:
+                data["api_key"] = key_named(data["api_key"], organisation=data["organisation"])
+            except ValidationError as error:
+                self.add_error("api_key", error)
+        if data.get("scope") not in restrictions.SLOWABLE:
+            # Hidden by the page; what it held before the scope was changed does not count.
+            data["rate_per_minute"] = None
         return data
-
-    def _find_key(self, organisation: Organisation, told: str) -> APIKey | None:
-        """The one key of the organisation that is meant."""
-        found = APIKey.objects.filter(organisation=organisation).filter(Q(hint=told) | Q(name=told))[:2]
-        if len(found) == 1:
-            return found[0]
-        self.add_error("api_key", f"{organisation} has {'several keys' if found else 'no key'} of that name.")
-        return None
 
     @property
     def alpine(self) -> str:
@@ -95,5 +102,5 @@ class ImposeForm(ReasonedForm):
         """The arguments of restrictions.impose."""
         data = self.cleaned_data
         name, write = _TARGETS.get(data["scope"], ("", str))
-        plain = ("organisation", "scope", "category", "case", "starts_at", "ends_at", "reason")
+        plain = ("organisation", "scope", "rate_per_minute", "category", "case", "starts_at", "ends_at", "reason")
         return {**{field: data[field] for field in plain}, "target": write(data[name]) if name else ""}

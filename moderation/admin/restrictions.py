@@ -9,6 +9,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
+    BooleanRadioFilter,
     ChoicesDropdownFilter,
     DropdownFilter,
     RangeDateTimeFilter,
@@ -55,11 +56,13 @@ class StateFilter(DropdownFilter):
 class RestrictionAdmin(ReadOnlyAdmin):
     """Imposing is adding. There is no change: lift it and impose another."""
 
-    list_display = ("organisation", "what", "state", "category_code", "case", "starts_at", "until", "created_by")
+    list_display = ("organisation", "what", "effect", "state", "category_code", "case", "starts_at", "until",
+                    "imposed_by")  # fmt: skip
     list_select_related = ("organisation", "category", "case__category", "created_by")
     list_filter = (
         StateFilter,
         ("scope", ChoicesDropdownFilter),
+        ("is_automatic", BooleanRadioFilter),
         ("organisation", AutocompleteSelectFilter),
         ("category", AutocompleteSelectFilter),
         ("starts_at", RangeDateTimeFilter),
@@ -67,8 +70,8 @@ class RestrictionAdmin(ReadOnlyAdmin):
     search_fields = ("organisation__name", "target", "case__reference", "category__code")
     search_help_text = "Organisation, target, case or policy code"
     date_hierarchy = "starts_at"
-    fields = ("organisation", "what", "state_text", "category", "case", "reason", "starts_at", "until",
-              "created_by", "created_at", "lifted_at", "lifted_by")  # fmt: skip
+    fields = ("organisation", "what", "effect", "state_text", "category", "case", "reason", "starts_at", "until",
+              "imposed_by", "created_at", "lifted_at", "lifted_by")  # fmt: skip
     actions_detail = ("lift",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Restriction]:
@@ -87,6 +90,18 @@ class RestrictionAdmin(ReadOnlyAdmin):
     def what(self, restriction: Restriction) -> str:
         """Scope and target."""
         return f"{restriction.get_scope_display()} {restriction.target}".strip()
+
+    @display(description="Calls are", ordering="rate_per_minute")
+    def effect(self, restriction: Restriction) -> str:
+        """Refused, or slowed to how many."""
+        return restrictions.effect(restriction)
+
+    @display(description="Imposed by", ordering="created_by")
+    def imposed_by(self, restriction: Restriction) -> str:
+        """A person, or a detector."""
+        if restriction.is_automatic:
+            return "automatically"
+        return str(restriction.created_by or "the platform")
 
     @display(description="State", label=_STATE)
     def state(self, restriction: Restriction) -> str:
@@ -118,13 +133,13 @@ class RestrictionAdmin(ReadOnlyAdmin):
 
         def act(data: dict[str, Any]) -> HttpResponse:
             made = restrictions.impose(**form.order(), actor=actor_of(request))
-            return pages.done(request, f"Restricted: {made}. The next call there is refused.", made)
+            return pages.done(request, f"{made}: {restrictions.effect(made)} from the next call on.", made)
 
         return pages.form_page(
             self,
             request,
             title="Impose a restriction",
-            intro="Refused from the next call on, on every worker.",
+            intro="Refused or slowed from the next call on, on every worker.",
             form=form,
             submit="Impose",
             act=act,
@@ -153,7 +168,7 @@ class RestrictionAdmin(ReadOnlyAdmin):
             self,
             request,
             title=f"Lift: {restriction}",
-            intro="Calls are served again from the next one on, unless another restriction forbids them.",
+            intro="Calls are served as before from the next one on, unless another restriction holds for them.",
             form=ReasonedForm(pages.data_of(request)),
             submit="Lift",
             act=act,
