@@ -1,4 +1,7 @@
-"""What happens when a limit is reached, in the words that every form and page uses for it."""
+"""Limits in words: which are set, and what happens when one is reached. Every form and page says it so."""
+
+from accounts.models import Limits
+from newapi.kernel import money
 
 WHEN_REACHED = {
     "requests_per_minute": "Reached: calls answer 429 until the minute is over, which began with its first call.",
@@ -15,3 +18,24 @@ WHEN_REACHED = {
     "budget_alert_percents": "At which percentages of the budget to send a notice, once in each window, such as 80, "
     "100. Empty: none.",
 }
+
+_SET = (
+    ("requests_per_minute", "{:,} requests/min"),
+    ("requests_per_day", "{:,} requests/day"),
+    ("tokens_per_minute", "{:,} tokens/min"),
+    ("tokens_per_day", "{:,} tokens/day"),
+    ("in_flight_max", "{:,} in flight"),
+    ("body_bytes_max", "{:,} bytes per call"),
+    ("output_tokens_max", "{:,} output tokens per call"),
+    ("stream_seconds_max", "{:,} s per stream"),
+)
+
+
+def in_words(limits: Limits, *, with_budget: str = "") -> list[str]:
+    """The limits that are set, such as `60 requests/min`; the budget too when a currency is given."""
+    values = ((getattr(limits, name), words) for name, words in _SET)
+    found = [words.format(value) for value, words in values if value is not None]
+    if with_budget and limits.budget_nano is not None:
+        window = Limits.BudgetWindow(limits.budget_window).label
+        found.append(f"{money.display(limits.budget_nano, with_budget)} {window}")
+    return found

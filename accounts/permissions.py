@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from django.db.models import QuerySet
 
-from accounts.models import APIKey, Membership, Role
+from accounts.models import APIKey, Membership, Notice, Role
 
 
 class Right(StrEnum):
@@ -21,18 +21,34 @@ class Right(StrEnum):
     CHANGE_OWN_KEYS = "change_own_keys"
     CHANGE_ALL_KEYS = "change_all_keys"
     REQUEST_APPROVALS = "request_approvals"  # use cases and label opt-outs; the platform decides
+    # What they are told. Notices that name a person are told to that person besides.
+    HEAR_NEWS = "hear_news"
+    HEAR_OF_MONEY = "hear_of_money"
+    HEAR_AS_MANAGER = "hear_as_manager"
 
 
-_LOOK = {Right.SEE_USAGE, Right.SEE_BALANCE}
+_LOOK = {Right.SEE_USAGE, Right.SEE_BALANCE, Right.HEAR_NEWS}
 _BUILD = {Right.CREATE_KEYS, Right.CHANGE_OWN_KEYS}
 
 RIGHTS: dict[str, frozenset[Right]] = {
     Role.OWNER: frozenset(Right),
     Role.ADMIN: frozenset(Right),
-    Role.BILLING: frozenset({*_LOOK, Right.SEE_MOVEMENTS, Right.SEE_ALL_KEYS}),
+    Role.BILLING: frozenset({*_LOOK, Right.SEE_MOVEMENTS, Right.SEE_ALL_KEYS, Right.HEAR_OF_MONEY}),
     Role.MEMBER: frozenset({*_LOOK, *_BUILD}),
     Role.VIEWER: frozenset(_LOOK),
 }
+
+# Whom an organisation's notices are told, by the right that it takes.
+AUDIENCES: dict[str, Right] = {
+    Notice.Audience.MEMBERS: Right.HEAR_NEWS,
+    Notice.Audience.BILLING: Right.HEAR_OF_MONEY,
+    Notice.Audience.MANAGERS: Right.HEAR_AS_MANAGER,
+}
+
+
+def roles_with(right: Right) -> list[str]:
+    """The roles that carry a right."""
+    return [role for role, rights in RIGHTS.items() if right in rights]
 
 
 def may(membership: Membership, right: Right) -> bool:

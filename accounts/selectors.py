@@ -1,8 +1,15 @@
 """Reads of the accounts app that others build on."""
 
-from django.db.models import QuerySet
+from datetime import timedelta
 
-from accounts.models import APIKey, Organisation, User
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from accounts import permissions
+from accounts.models import APIKey, Membership, Notice, NoticeRead, Organisation, User
+from newapi.kernel import clock
+
+# A notice older than this is history, read or not, so that what is counted on every page stays small.
+UNREAD_FOR = timedelta(days=90)
 
 
 def api_key_by_digest(digest: bytes) -> APIKey | None:
@@ -18,3 +25,53 @@ def epoch_of(*, organisation_id: int) -> int:
 def organisations_of(user: User) -> QuerySet[Organisation]:
     """The organisations in which a person is an active member."""
     return Organisation.objects.filter(memberships__user=user, memberships__is_active=True).order_by("name")
+
+
+def notices_for(membership: Membership) -> QuerySet[Notice]:
+    """The notices that a member is told: those to the audiences of the role, and those that name the person.
+
+    Newest first, each with `is_unread`.
+    """
+    audiences = [audience for audience, right in permissions.AUDIENCES.items() if permissions.may(membership, right)]
+    told = Notice.objects.filter(organisation=membership.organisation_id)
+    if not membership.is_active:
+        return told.none()
+    return _marked(told.filter(Q(audience__in=audiences) | Q(user=membership.user_id)), membership.user_id)
+
+
+def unread_notices(membership: Membership, *, limit: int) -> int:
+    """How many notices a member has not seen, counted up to a limit."""
+    return notices_for(membership).filter(is_unread=True).order_by()[:limit].count()
+
+
+def operator_notices(user: User) -> QuerySet[Notice]:
+    """The notices to the platform's operators, newest first, each with `is_unread`; none for others."""
+    told = Notice.objects.filter(audience=Notice.Audience.OPERATORS)
+    return _marked(told if is_operator(user) else told.none(), user.pk)
+
+
+def unread_operator_notices(user: User, limit: int) -> list[Notice]:
+    """The newest notices to the operators that this one has not seen."""
+    return list(operator_notices(user).filter(is_unread=True)[:limit])
+
+
+def is_operator(user: User) -> bool:
+    """Whether a person is told what the operators are told: staff with the right to see notices."""
+    return user.is_active and user.is_staff and user.has_perm("accounts.view_notice")
+
+
+def addressees(notice: Notice, *, limit: int) -> list[User]:
+    """Whom a notice is mailed: everybody who sees it, at most so many."""
+    if notice.audience == Notice.Audience.OPERATORS:
+        staff = User.objects.filter(is_active=True, is_staff=True).order_by("pk")
+        return [user for user in staff[:limit] if is_operator(user)]
+    roles = permissions.roles_with(permissions.AUDIENCES[notice.audience])
+    there = Membership.objects.filter(organisation=notice.organisation_id, is_active=True, user__is_active=True)
+    told = there.filter(Q(role__in=roles) | Q(user=notice.user_id)).select_related("user").order_by("user")
+    return [membership.user for membership in told[:limit]]
+
+
+def _marked(notices: QuerySet[Notice], user_id: int) -> QuerySet[Notice]:
+    seen = Exists(NoticeRead.objects.filter(notice=OuterRef("pk"), user=user_id))
+    is_recent = Q(created_at__gt=clock.now() - UNREAD_FOR)
+    return notices.annotate(is_unread=Q(is_recent & ~seen))

@@ -2,10 +2,16 @@
 
 from celery import shared_task
 
-from accounts.services import epochs
+from accounts.services import epochs, notice_mail
 
 
 @shared_task
 def publish_epochs() -> int:
     """Tell Redis the epochs that could not be told when they were raised."""
     return epochs.publish_missed()
+
+
+@shared_task
+def mail_notices() -> int:
+    """Mail the notices that nobody has mailed yet."""
+    return notice_mail.mail_waiting()

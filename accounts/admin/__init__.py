@@ -1,5 +1,5 @@
-"""The admin of people, organisations, keys, and the record of who did what."""
+"""The admin of people, organisations, keys, notices, and the record of who did what."""
 
-from accounts.admin import api_keys, audit, logins, organisations, people
+from accounts.admin import api_keys, audit, logins, notices, organisations, people
 
-__all__ = ["api_keys", "audit", "logins", "organisations", "people"]
+__all__ = ["api_keys", "audit", "logins", "notices", "organisations", "people"]

@@ -9,7 +9,12 @@ from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    BooleanRadioFilter,
+    DropdownFilter,
+    RangeDateTimeFilter,
+)
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
@@ -46,6 +51,12 @@ class NewKeyForm(LimitsForm):
     )
     expires_at = forms.SplitDateTimeField(
         label="Expires", required=False, widget=forms.SplitDateTimeWidget, help_text="In UTC. Empty: never."
+    )
+    is_test = forms.BooleanField(
+        label="Test key",
+        required=False,
+        help_text="For development: it reaches test channels only, its calls cost nothing and are on no invoice. "
+        "It stays one for good.",
     )
 
 
@@ -102,6 +113,7 @@ class APIKeyAdmin(GovernedAdmin):
         "project_name",
         "user",
         "key_state",
+        "test",
         "budget",
         "expires_at",
         "created_at",
@@ -112,14 +124,15 @@ class APIKeyAdmin(GovernedAdmin):
         ("project", AutocompleteSelectFilter),
         ("user", AutocompleteSelectFilter),
         StateFilter,
+        ("is_test", BooleanRadioFilter),
         ("created_at", RangeDateTimeFilter),
     )
     search_fields = ("name", "hint", "organisation__name", "project__name", "user__email")
     search_help_text = "Name, first or last characters, organisation, project or member"
     date_hierarchy = "created_at"
-    readonly_fields = ("organisation", "user", "hint", "key_state", "created_at", "revoked_at")
+    readonly_fields = ("organisation", "user", "hint", "key_state", "is_test", "created_at", "revoked_at")
     fieldsets = (
-        (None, {"fields": ["name", "hint", "key_state", "organisation", "user", "project"]}),
+        (None, {"fields": ["name", "hint", "key_state", "is_test", "organisation", "user", "project"]}),
         ("What it may do", {"fields": ["models_allowed", "addresses_allowed", "expires_at"]}),
         LIMITS,
         ("Dates", {"fields": ["created_at", "revoked_at"]}),
@@ -130,6 +143,11 @@ class APIKeyAdmin(GovernedAdmin):
     def key_state(self, api_key: APIKey) -> str:
         """As a label."""
         return api_key.state.capitalize()
+
+    @display(description="For", label={"Tests": "warning"})
+    def test(self, api_key: APIKey) -> str:
+        """Whether its calls are free and on no invoice."""
+        return "Tests" if api_key.is_test else "Work"
 
     @display(description="Project", ordering="project__name")
     def project_name(self, api_key: APIKey) -> str:
@@ -165,7 +183,7 @@ class APIKeyAdmin(GovernedAdmin):
         )
 
     def _make(self, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
-        plain = ("project", "user", "name", "models_allowed", "addresses_allowed", "expires_at")
+        plain = ("project", "user", "name", "models_allowed", "addresses_allowed", "expires_at", "is_test")
         made = api_keys.create(
             **{field: data[field] for field in plain},
             limits={name: data[name] for name in APIKey.LIMIT_FIELDS},

@@ -26,6 +26,9 @@ LIMITS: tuple[str, dict[str, Any]] = (
     },
 )
 
+# The few that stand in the rows of members and projects; all of them are on the row's own page.
+LIMITS_IN_ROWS = ("requests_per_minute", "tokens_per_day", "budget_nano", "budget_window")
+
 
 class LimitsForm(ReasonedForm):
     """A page form that asks for every limit after its own fields, and then for the reason."""

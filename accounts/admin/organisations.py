@@ -15,7 +15,7 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import display
 
 from accounts.admin.base import GovernedAdmin, GovernedInline
-from accounts.admin.limits import LIMITS, budget_text
+from accounts.admin.limits import LIMITS, LIMITS_IN_ROWS, budget_text
 from accounts.admin.requests import actor_of
 from accounts.models import Membership, Organisation, Project
 
@@ -30,7 +30,7 @@ class MembersInline(GovernedInline):
     """Who belongs to the organisation."""
 
     model = Membership
-    fields = ("user", "role", "is_active", "requests_per_minute", "tokens_per_day", "budget_nano", "budget_window")
+    fields = ("user", "role", "is_active", *LIMITS_IN_ROWS)
     autocomplete_fields = ("user",)
     verbose_name_plural = "members"
     tab = True
@@ -45,7 +45,7 @@ class ProjectsInline(GovernedInline):
     """Its cost centres."""
 
     model = Project
-    fields = ("name", "code", "is_active", "requests_per_minute", "tokens_per_day", "budget_nano", "budget_window")
+    fields = ("name", "code", "is_active", *LIMITS_IN_ROWS)
     tab = True
     per_page = 20
 
@@ -57,6 +57,7 @@ class OrganisationAdmin(GovernedAdmin):
     list_display = ("name", "slug", "state", "currency", "price_group", "members", "projects_count", "created_at")
     list_filter = (
         ("is_active", BooleanRadioFilter),
+        ("is_external", BooleanRadioFilter),
         "currency",
         "price_group",
         ("created_at", RangeDateTimeFilter),
@@ -70,6 +71,7 @@ class OrganisationAdmin(GovernedAdmin):
     inlines = (MembersInline, ProjectsInline)
     fieldsets = (
         (None, {"fields": ["name", "slug", "currency", "price_group", "is_active", "created_at"]}),
+        ("Where and what it is", {"fields": [("country", "is_external")]}),
         LIMITS,
     )
 
@@ -165,9 +167,24 @@ class MembershipAdmin(PartAdmin):
 class ProjectAdmin(PartAdmin):
     """Cost centres."""
 
-    list_display = ("name", "organisation", "code", "state", "budget", "created_at")
-    list_filter = (("organisation", AutocompleteSelectFilter), ("is_active", BooleanRadioFilter))
+    list_display = ("name", "organisation", "code", "state", "domain", "budget", "created_at")
+    list_filter = (
+        ("organisation", AutocompleteSelectFilter),
+        ("is_active", BooleanRadioFilter),
+        ("restricted_domain", ChoicesDropdownFilter),
+        ("serves_minors", BooleanRadioFilter),
+    )
     search_fields = ("name", "code", "organisation__name")
     search_help_text = "Name, cost centre or organisation"
     autocomplete_fields = ("organisation",)
-    fieldsets = ((None, {"fields": ["organisation", "name", "code", "is_active", "created_at"]}), LIMITS)
+    fieldsets = (
+        (None, {"fields": ["organisation", "name", "code", "is_active", "created_at"]}),
+        ("Whom it serves", {"fields": ["restricted_domain", "serves_minors"]}),
+        LIMITS,
+    )
+
+    @display(description="Serves")
+    def domain(self, project: Project) -> str:
+        """What makes its answers need more care."""
+        words = [project.get_restricted_domain_display()] if project.restricted_domain else []
+        return ", ".join(words + ["Minors"] * project.serves_minors) or "–"

@@ -35,11 +35,13 @@ def create(
     addresses_allowed: list[str] | None = None,
     expires_at: datetime | None = None,
     limits: Mapping[str, Any] | None = None,
+    is_test: bool = False,
     address: str | None = None,
 ) -> NewKey:
     """Make a key for an active member of the project's organisation. Raises ValidationError.
 
-    `limits` takes the fields of accounts.models.Limits.
+    `limits` takes the fields of accounts.models.Limits. Whether it is a test key is settled here for good: calls
+    that cost nothing must not turn into calls that do, nor the other way round.
     """
     organisation = project.organisation
     if not Membership.objects.filter(organisation=organisation, user=user, is_active=True).exists():
@@ -55,11 +57,13 @@ def create(
         models_allowed=models_allowed or [],
         addresses_allowed=addresses_allowed or [],
         expires_at=expires_at,
+        is_test=is_test,
         **(limits or {}),
     )
     api_key.full_clean()
     api_key.save()
-    audit.record(actor=actor, action="api_key.create", target=api_key, reason=reason, address=address)
+    changes = {"is_test": [None, True]} if is_test else {}
+    audit.record(actor=actor, action="api_key.create", target=api_key, reason=reason, changes=changes, address=address)
     return NewKey(api_key, raw)
 
 

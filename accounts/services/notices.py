@@ -1,6 +1,11 @@
 """Notices: told once, kept, and mailed by a job."""
 
-from accounts.models import Notice, Organisation, User
+from collections.abc import Iterable
+
+from django.db import transaction
+
+from accounts.models import Notice, NoticeRead, Organisation, User
+from newapi.kernel import clock
 
 
 def post(
@@ -34,3 +39,13 @@ def post(
         },
     )
     return is_new
+
+
+@transaction.atomic
+def mark_read(*, user: User, notices: Iterable[Notice]) -> int:
+    """Note that a person has seen notices. Returns how many were new to that person. Again is harmless."""
+    now = clock.now()
+    seen = set(NoticeRead.objects.filter(user=user, notice__in=notices).values_list("notice_id", flat=True))
+    fresh = [NoticeRead(notice=notice, user=user, at=now) for notice in notices if notice.pk not in seen]
+    NoticeRead.objects.bulk_create(fresh, ignore_conflicts=True)
+    return len(fresh)
