@@ -77,6 +77,7 @@ class Spender(StrEnum):
     PROJECT = "project_id"
     MEMBER = "user_id"
     API_KEY = "api_key_id"
+    MODEL = "model_id"
 
 
 def spent_nano(*, organisation_id: int, spender: Spender, spender_id: int, since_ms: int) -> int:

@@ -6,8 +6,8 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from newapi.gateway.admission import Caller
 from newapi.gateway.passports import Passport
+from newapi.gateway.ticket import Caller
 from newapi.kernel import errors
 
 HEADERS = ("HTTP_X_API_KEY", "HTTP_API_KEY", "HTTP_X_GOOG_API_KEY")

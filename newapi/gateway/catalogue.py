@@ -1,27 +1,24 @@
-"""The catalogue: models, routes, channels, keys and prices as one frozen snapshot a worker.
+"""The catalogue: models, routes, channels, keys, prices, blocklists and rules as one frozen snapshot a worker.
 
 Swapped whole. ADMIT compares its version, so a change is felt by the next call; a re-check every second
-usually makes the swap before a call has to wait for it.
+usually makes the swap before a call has to wait for it. newapi.gateway.catalogue_loader reads it.
 """
 
 import functools
-import ipaddress
-import logging
-from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from typing import Any
 
-from django.conf import settings
 from multidict import CIMultiDict
 from yarl import URL
 
 from billing import selectors as billing
 from billing.pricing import Rates
-from channels.models import Channel, Model, Route, UpstreamKey
-from channels.services.catalogue import current_version
-from newapi.kernel import addresses, secrets
-
-log = logging.getLogger(__name__)
+from channels.access import Access
+from moderation.detection import RuleInForce
+from newapi.gateway.blocks import Blocks
+from newapi.gateway.health import Care
+from newapi.gateway.observing import Phrases
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +26,7 @@ class KeyEntry:
     """An upstream key, opened. Lives in memory only; repr shows no secret."""
 
     id: int
-    # As the HTTP client wants them, made once.
+    # As the HTTP client wants them, made once, with the channel's overrides.
     headers: CIMultiDict[str]
 
     def __repr__(self) -> str:
@@ -53,6 +50,10 @@ class ChannelEntry:
     total_timeout_s: float
     asks_stream_usage: bool
     drains_after_leave: bool
+    # Members set in every body; None removes one. Empty: nothing is changed.
+    parameters: Mapping[str, Any]
+    care: Care
+    access: Access
     keys: tuple[KeyEntry, ...]
 
     def url_of(self, path: str) -> URL:
@@ -67,15 +68,16 @@ def _joined(base: URL, path: str) -> URL:
 
 @dataclass(frozen=True, slots=True)
 class RouteEntry:
-    """A model on a channel; `upstream_name` is None when it has the public name there."""
+    """A model on a channel, under the name that it has there. `cost_nano` is of a typical million tokens upstream."""
 
     channel: ChannelEntry
-    upstream_name: str | None
+    upstream_name: str
+    cost_nano: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """A model as callers name it."""
+    """A model as callers name it. Times are ms since the epoch."""
 
     id: int
     name: str
@@ -84,86 +86,44 @@ class ModelEntry:
     created_s: int
     context_tokens: int
     output_tokens_max: int
+    strategy: str
+    affinity: str
+    # The policy code for which an approval is needed, or empty.
+    approval_category: str
+    # Allowed destinations, or None.
+    countries: frozenset[str] | None
+    retires_ms: int | None
+    replacement: str
+    # Names of the models that may stand in for it, in turn.
+    fallbacks: tuple[str, ...]
     routes: tuple[RouteEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Detection:
+    """What detectors want of each call. `phrases` are those of rules that look into the text, by rule id."""
+
+    rules: Mapping[int, RuleInForce]
+    phrases: Phrases
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any rule is on."""
+        return bool(self.rules)
+
+
+@dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Everything a call may be routed to, and what it costs."""
+    """Everything a call may be routed to, what it costs, and what is refused everywhere."""
 
     version: int
+    # By name and by alias.
     models: dict[str, ModelEntry]
     prices: dict[billing.PriceKey, billing.Schedule]
+    blocks: Blocks
+    detection: Detection
 
     def rates(self, model: ModelEntry, *, currency: str, price_group: str, at_ms: int) -> Rates | None:
         """The price in force at a moment, or None: an unpriced model is refused, never free by accident."""
         schedule = self.prices.get((model.id, currency, price_group))
         return billing.rates_at(schedule, at_ms) if schedule else None
-
-
-def load() -> Catalogue:
-    """Read the snapshot from the database. Blocks.
-
-    The version is read first: a change made while we read makes the snapshot stale, never wrongly fresh.
-    """
-    version = current_version()
-    channels = _channels()
-    routes: dict[int, list[RouteEntry]] = defaultdict(list)
-    for route in Route.objects.filter(is_active=True, channel_id__in=channels).order_by("pk"):
-        routes[route.model_id].append(RouteEntry(channels[route.channel_id], route.upstream_name or None))
-    models = {
-        model.name: ModelEntry(
-            id=model.pk,
-            name=model.name,
-            kind=model.kind,
-            owned_by=model.owned_by,
-            created_s=int(model.created_at.timestamp()),
-            context_tokens=model.context_tokens,
-            output_tokens_max=model.output_tokens_max,
-            routes=tuple(routes[model.pk]),
-        )
-        for model in Model.objects.filter(is_active=True)
-    }
-    return Catalogue(version, models, billing.price_schedules())
-
-
-def _channels() -> dict[int, ChannelEntry]:
-    keys: dict[int, list[KeyEntry]] = defaultdict(list)
-    for key in UpstreamKey.objects.filter(is_active=True).order_by("pk"):
-        try:
-            headers = CIMultiDict({"Authorization": f"Bearer {key.secret()}", "Content-Type": "application/json"})
-        except secrets.SealBroken as error:
-            log.error("upstream key %s cannot be opened and is left out: %s", key.pk, error)
-            continue
-        keys[key.channel_id].append(KeyEntry(key.pk, headers))
-    entries = {}
-    for channel in Channel.objects.filter(status=Channel.Status.ENABLED):
-        if reason := _literal_refusal(channel.base_url):
-            log.error("channel %s is left out: %s", channel.pk, reason)
-            continue
-        entries[channel.pk] = ChannelEntry(
-            id=channel.pk,
-            account_id=channel.account_id,
-            name=channel.name,
-            protocol=channel.protocol,
-            base_url=URL(channel.base_url.rstrip("/")),
-            priority=channel.priority,
-            weight=channel.weight,
-            connect_timeout_s=channel.connect_timeout_ms / 1000,
-            first_byte_timeout_s=channel.first_byte_timeout_ms / 1000,
-            idle_timeout_s=channel.idle_timeout_ms / 1000,
-            total_timeout_s=channel.total_timeout_ms / 1000,
-            asks_stream_usage=channel.asks_stream_usage,
-            drains_after_leave=channel.drains_after_leave,
-            keys=tuple(keys[channel.pk]),
-        )
-    return entries
-
-
-def _literal_refusal(url: str) -> str | None:
-    """Addresses written out never pass the resolver, so they are judged here."""
-    try:
-        address = ipaddress.ip_address(urlsplit(url).hostname or "")
-    except ValueError:
-        return None
-    return addresses.refusal(address, allow_private=settings.GATEWAY_UPSTREAM_PRIVATE_ADDRESSES)

@@ -13,12 +13,18 @@ from redis.exceptions import RedisError
 
 from accounts import selectors as accounts
 from billing import selectors as billing
-from newapi.gateway import catalogue as catalogues
+from channels.services import upstream_keys
+from newapi.gateway import catalogue_loader
 from newapi.gateway import passports as passport_loader
 from newapi.gateway.catalogue import Catalogue
-from newapi.gateway.passports import SPENDERS, Passport, Passports
+from newapi.gateway.health import Board
+from newapi.gateway.limits import SPENDERS
+from newapi.gateway.observing import Observer
+from newapi.gateway.passports import Passport, Passports
 from newapi.gateway.settlement import Settler
 from newapi.gateway.upstream import UpstreamClient
+from newapi.gateway.watch import Watch
+from newapi.gateway.witness import Witness
 from newapi.kernel import clock, errors, secrets
 from newapi.kernel.meters.pipe import Pipe
 from newapi.kernel.meters.till import Meter, Stale, Till
@@ -46,10 +52,22 @@ class Engine:
         self.settler = Settler(self.till, deadline_s=settings.GATEWAY_HOLD_DEADLINE_S)
         self.upstreams = UpstreamClient(allow_private=settings.GATEWAY_UPSTREAM_PRIVATE_ADDRESSES)
         self.passports = Passports()
+        self.board = Board(self.pipe)
+        self.observer = Observer(self.pipe)
+        self.witness = Witness(self.observer)
+        self.watch = Watch(
+            keepalive_s=settings.GATEWAY_KEEPALIVE_S,
+            epoch_of=self.till.epoch,
+            passport_at=self.passport_at,
+            spawn=self.spawn,
+        )
         self._catalogue: Catalogue | None = None
         self._catalogue_loading: asyncio.Future[Catalogue] | None = None
         self._database = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="gateway-database")
         self._database_waiting = 0
+        # What may take long, such as asking an upstream once more, must not keep calls from the database.
+        self._duties = ThreadPoolExecutor(1, thread_name_prefix="gateway-duties")
+        self._refused_keys: set[int] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
@@ -60,16 +78,21 @@ class Engine:
             await self.refresh_catalogue()
         self.spawn(self._recheck_catalogue())
         self.spawn(self.settler.tend())
+        self.spawn(self.board.tend())
+        self.spawn(self.observer.tend())
+        self.spawn(self.watch.tend())
 
     async def stop(self) -> None:
         """Settle what is still waiting, then close. Bounded by the settler."""
         await self.settler.drain()
+        await self.observer.flush()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.upstreams.close()
         await self.pipe.close()
         self._database.shutdown(wait=False)
+        self._duties.shutdown(wait=False, cancel_futures=True)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run beside the calls; kept referenced until it ends."""
@@ -92,7 +115,7 @@ class Engine:
     async def refresh_catalogue(self) -> Catalogue:
         """Read and swap the snapshot. Calls that ask meanwhile wait for the same reading. Raises Unavailable."""
         if self._catalogue_loading is None:
-            self._catalogue_loading = asyncio.ensure_future(self._database_call(catalogues.load))
+            self._catalogue_loading = asyncio.ensure_future(self._database_call(catalogue_loader.load))
             self._catalogue_loading.add_done_callback(self._catalogue_loaded)
         return await asyncio.shield(self._catalogue_loading)
 
@@ -100,6 +123,7 @@ class Engine:
         self._catalogue_loading = None
         if not done.cancelled() and done.exception() is None:
             self._catalogue = done.result()
+            self.witness.follow(self._catalogue)
 
     async def _recheck_catalogue(self) -> None:
         while True:
@@ -127,6 +151,27 @@ class Engine:
         if passport is None:
             raise errors.InvalidKey
         return passport
+
+    async def passport_at(self, raw_key: str, epoch: int) -> Passport:
+        """A key's passport that is no older than an epoch. Raises InvalidKey or Unavailable."""
+        passport = await self.passport_of(raw_key)
+        return passport if passport.epoch >= epoch else await self.reload_passport(raw_key)
+
+    def tell_refused_key(self, key_id: int, status: int) -> None:
+        """An upstream does not take a key: whoever owns the keys decides, beside the calls."""
+        if key_id not in self._refused_keys:
+            self._refused_keys.add(key_id)
+            self.spawn(self._tell_refused_key(key_id, status))
+
+    async def _tell_refused_key(self, key_id: int, status: int) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(
+                self._duties, _with_connection, lambda: upstream_keys.refused(key_id=key_id, status=status)
+            )
+        except Exception as error:  # the next refusal tells it again
+            log.warning("the refusal of upstream key %s could not be told: %s", key_id, type(error).__name__)
+        finally:
+            self._refused_keys.discard(key_id)
 
     async def freshen(self, stale: Stale, *, raw_key: str, passport: Passport, meters: tuple[Meter, ...]) -> None:
         """Load what ADMIT or CHECK found missing or old. Raises InvalidKey or Unavailable."""
@@ -163,6 +208,7 @@ class Engine:
             billing.Spender.MEMBER: passport.user_id,
             billing.Spender.PROJECT: passport.project_id,
             billing.Spender.ORGANISATION: passport.organisation_id,
+            billing.Spender.MODEL: int(meter.scope.partition(":")[2] or 0),
         }
         since_ms = bounds(meter.window, clock.now_ms())[0]
         used_nano = await self._database_call(

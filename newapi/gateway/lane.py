@@ -103,8 +103,13 @@ async def _send_stream(
     response: EventStreamResponse, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send
 ) -> None:
     leaving = asyncio.ensure_future(_leave(receive, response))
+
+    async def send_events(events: bytes) -> None:
+        await send({"type": "http.response.body", "body": events, "more_body": True})
+
     try:
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        response.stream.opened(send_events)
         async for events in response.stream.events():
             if events:
                 await send({"type": "http.response.body", "body": events, "more_body": True})

@@ -31,11 +31,18 @@ class Call:
     max_tokens_field: str
     max_tokens: int | None
     choices: int
-    is_text_only: bool
+    # text, image, audio or upload: the costliest kind of what it sends.
+    modality: str
 
     def input_tokens_max(self, context_tokens: int) -> int:
         """An upper bound of the input: text has at most a token a byte, and no model reads beyond its context."""
-        return min(len(self.raw), context_tokens) if self.is_text_only else context_tokens
+        return min(len(self.raw), context_tokens) if self.modality == "text" else context_tokens
+
+    def beginning(self, length: int) -> str:
+        """The first so many characters of what it says: those of its first message, or of its first input."""
+        messages = self.body.get("messages")
+        first = messages[0].get("content") if messages else self.body.get("input")
+        return str(first)[:length]
 
     @property
     def input_tokens_estimate(self) -> int:
@@ -69,7 +76,7 @@ def chat(raw: bytes) -> Call:
         max_tokens_field=name,
         max_tokens=_count(body, name, most=COUNT_MAX),
         choices=_count(body, "n", most=CHOICES_MAX) or 1,
-        is_text_only=all(_is_text(message.get("content")) for message in messages),
+        modality=_modality(messages),
     )
 
 
@@ -91,7 +98,7 @@ def embeddings(raw: bytes) -> Call:
         max_tokens_field="",
         max_tokens=0,
         choices=1,
-        is_text_only=True,
+        modality="text",
     )
 
 
@@ -129,7 +136,23 @@ def _count(body: dict[str, Any], name: str, *, most: int) -> int | None:
     return value
 
 
-def _is_text(content: Any) -> bool:
-    if isinstance(content, list):
-        return all(isinstance(part, str) or (isinstance(part, dict) and part.get("type") == "text") for part in content)
-    return True
+# By the type of a content part, the most telling first. A part of no known type is an upload: it may hold anything.
+_MODALITIES = {
+    "file": "upload",
+    "input_audio": "audio",
+    "video_url": "audio",
+    "image_url": "image",
+    "text": "text",
+    "refusal": "text",
+}
+_ORDER = ("upload", "audio", "image", "text")
+
+
+def _modality(messages: list[dict[str, Any]]) -> str:
+    kinds = {"text"}
+    for message in messages:
+        content = message.get("content")
+        for part in content if isinstance(content, list) else ():
+            kind = part.get("type") if isinstance(part, dict) else "text" if isinstance(part, str) else None
+            kinds.add(_MODALITIES.get(kind, "upload") if isinstance(kind, str) else "upload")
+    return next(kind for kind in _ORDER if kind in kinds)

@@ -4,17 +4,17 @@ It carries its organisation's epoch. ADMIT refuses an old one, so the cache neve
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from accounts.models import APIKey, Limits, Membership
+from accounts.models import APIKey, Membership
 from accounts.selectors import api_key_by_digest
-from billing.selectors import Spender
-from moderation.selectors import Standing, restrictions_of
+from channels.access import Reach
+from moderation.selectors import Granted, Standing, approvals_of, restrictions_of
+from newapi.gateway import limits
+from newapi.gateway.limits import Rules
 from newapi.kernel import addresses, clock
-from newapi.kernel.meters import keys
-from newapi.kernel.meters.till import Meter, MeterSet
-from newapi.kernel.meters.windows import Window
 
 CACHE_MAX = 50_000
 UNKNOWN_MAX = 10_000
@@ -42,10 +42,50 @@ class Passport:
     expires_ms: int | None
     currency: str
     price_group: str
+    # Where the organisation says it is, or empty.
+    country: str
+    # The restricted domain of the project, a policy code, or empty.
+    domain: str
+    is_test: bool
+    # Where the caller is and what the call is for is added at each call, for the channels that ask.
+    reach: Reach
     models_allowed: frozenset[str] | None
     addresses_allowed: tuple[addresses.Network, ...]
-    meters: MeterSet
+    rules: Rules
+    # By model id, for the models that the organisation has limits for.
+    rules_by_model: Mapping[int, Rules]
+    # Restrictions that refuse, and those that only slow down.
     standings: tuple[Standing, ...]
+    slowings: tuple[Standing, ...]
+    approvals: tuple[Granted, ...]
+    has_label_opt_out: bool
+
+    def rules_for(self, model_id: int) -> Rules:
+        """The limits of a call to a model."""
+        return self.rules_by_model.get(model_id, self.rules) if self.rules_by_model else self.rules
+
+    def slowings_at(self, now_ms: int) -> list[Standing]:
+        """The restrictions that slow this key down at a moment."""
+        return [standing for standing in self.slowings if standing.holds_at(now_ms) and self.holds_for(standing)]
+
+    def is_label_waived(self, now_ms: int) -> bool:
+        """Whether answers go without the explicit mark of generated content, by an approval in force (GW-24)."""
+        return self.has_label_opt_out and any(
+            granted.kind == "label_opt_out" and granted.holds_at(now_ms) for granted in self.approvals
+        )
+
+    def holds_for(self, standing: Standing) -> bool:
+        """Whether a restriction is aimed at this key, by itself or by what it belongs to."""
+        match standing.scope:
+            case "organisation":
+                return True
+            case "project":
+                return standing.target == str(self.project_id)
+            case "member":
+                return standing.target == str(self.user_id)
+            case "api_key":
+                return standing.target == str(self.api_key_id)
+        return False
 
 
 class Passports:
@@ -88,7 +128,13 @@ def load(digest: bytes) -> Passport | None:
     key = api_key_by_digest(digest)
     if key is None:
         return None
+    organisation, project = key.organisation, key.project
     membership = Membership.objects.filter(organisation_id=key.organisation_id, user_id=key.user_id).first()
+    standings = restrictions_of(organisation_id=key.organisation_id)
+    approvals = tuple(
+        granted for granted in approvals_of(organisation_id=key.organisation_id) if granted.api_key_id in (None, key.pk)
+    )
+    rules, rules_by_model = limits.load(key, membership)
     return Passport(
         api_key_id=key.pk,
         organisation_id=key.organisation_id,
@@ -97,12 +143,28 @@ def load(digest: bytes) -> Passport | None:
         epoch=key.organisation.epoch,
         closed=_closed(key, membership),
         expires_ms=None if key.expires_at is None else clock.to_ms(key.expires_at),
-        currency=key.organisation.currency,
-        price_group=key.organisation.price_group,
+        currency=organisation.currency,
+        price_group=organisation.price_group,
+        country=organisation.country,
+        domain=project.restricted_domain,
+        is_test=key.is_test,
+        reach=Reach(
+            organisation_id=key.organisation_id,
+            price_group=organisation.price_group,
+            is_external=organisation.is_external,
+            is_test=key.is_test,
+            serves_minors=project.serves_minors,
+            categories=frozenset(filter(None, [project.restricted_domain])),
+            countries=frozenset(filter(None, [organisation.country])),
+        ),
         models_allowed=frozenset(key.models_allowed) or None,
         addresses_allowed=addresses.networks(key.addresses_allowed),
-        meters=MeterSet.of(_meters(key, membership)),
-        standings=restrictions_of(organisation_id=key.organisation_id),
+        rules=rules,
+        rules_by_model=rules_by_model,
+        standings=tuple(standing for standing in standings if standing.rate_per_minute is None),
+        slowings=tuple(standing for standing in standings if standing.rate_per_minute is not None),
+        approvals=approvals,
+        has_label_opt_out=any(granted.kind == "label_opt_out" for granted in approvals),
     )
 
 
@@ -114,41 +176,3 @@ def _closed(key: APIKey, membership: Membership | None) -> Closed | None:
     if not key.organisation.is_active:
         return Closed.ORGANISATION
     return None if key.project.is_active else Closed.PROJECT
-
-
-def _meters(key: APIKey, membership: Membership | None) -> tuple[Meter, ...]:
-    """The meters of a call, from the narrowest to the widest, so that the refusal names what the caller can change."""
-    holders: list[tuple[str, Limits | None]] = [
-        (f"key:{key.pk}", key),
-        (f"member:{key.user_id}", membership),
-        (f"project:{key.project_id}", key.project),
-        ("org", key.organisation),
-    ]
-    return tuple(
-        meter for scope, limits in holders if limits for meter in meters_of(key.organisation_id, scope, limits)
-    )
-
-
-def meters_of(organisation_id: int, scope: str, limits: Limits) -> list[Meter]:
-    """The meters that a holder's limits ask for; none for a limit that is not set."""
-    table = (
-        ("requests_per_minute", "c", limits.requests_per_minute, Window.MINUTE),
-        ("tokens_per_minute", "t", limits.tokens_per_minute, Window.MINUTE),
-        ("tokens_per_day", "t", limits.tokens_per_day, Window.DAY),
-        ("in_flight", "f", limits.in_flight_max, Window.NOW),
-        (f"budget_{limits.budget_window}", "n", limits.budget_nano, Window(limits.budget_window)),
-    )
-    return [
-        Meter(keys.meter(organisation_id, scope, name), kind, limit, window, scope, name)
-        for name, kind, limit, window in table
-        if limit is not None
-    ]
-
-
-# Whose spending a budget's scope counts, by the word before the colon.
-SPENDERS = {
-    "key": Spender.API_KEY,
-    "member": Spender.MEMBER,
-    "project": Spender.PROJECT,
-    "org": Spender.ORGANISATION,
-}

@@ -12,12 +12,13 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from billing.pricing import Tokens
-from newapi.gateway import routing, usage
-from newapi.gateway.admission import Ticket, limit_headers
+from newapi.gateway import bodies, routing, usage
+from newapi.gateway.attempts import Attempts
 from newapi.gateway.engine import Engine
 from newapi.gateway.reached import Reached
-from newapi.gateway.routing import Hop, Tried
+from newapi.gateway.routing import Hop, Wish
 from newapi.gateway.streaming import EventStream
+from newapi.gateway.ticket import Ticket
 from newapi.gateway.upstream import Broken, TimedOut, Unreachable
 from newapi.kernel import clock, errors
 
@@ -27,6 +28,8 @@ T = TypeVar("T")
 KEY_REFUSED = frozenset({401, 402, 403})
 QUOTA_REFUSED = 429
 TRY_ELSEWHERE = frozenset({404, 405, 408})
+# Calls whose texts begin with the same so many characters are taken to share a prompt cache.
+BEGINNING_LENGTH = 1_024
 
 
 class Relay:
@@ -35,17 +38,13 @@ class Relay:
     def __init__(self, engine: Engine, ticket: Ticket) -> None:
         self.engine = engine
         self.ticket = ticket
-        self.attempts = 0
-        self._tried = Tried()
+        self.attempts = Attempts(engine.board)
         self._last: errors.CallError | None = None
-        self._last_hop: Hop | None = None
 
     async def run(self) -> HttpResponseBase:
         """Answer the call. Whatever happens, the hold is settled."""
         try:
-            if self.ticket.call.is_stream:
-                return await self._reach(self._stream)
-            return await self._reach(self._whole)
+            return await self._reach(self._stream if self.ticket.call.is_stream else self._whole)
         except errors.CallError as error:
             await self.settle(status=error.status, outcome="error", tokens=None, source="none")
             raise
@@ -64,9 +63,12 @@ class Relay:
         source: str,
         reached: Reached | None = None,
         upstream_id: str = "",
+        said: bytes = b"",
+        broke_off: bool = False,
     ) -> int:
-        """Settle the hold and return the cost in nano."""
-        hop = reached.hop if reached else self._last_hop
+        """Settle the hold and return the cost in nano. `said` are the answer's last bytes, for the detectors."""
+        self.attempts.end(broke_off=broke_off)
+        hop = reached.hop if reached else self.attempts.last
         record = self.ticket.close(
             status=status,
             outcome=outcome,
@@ -74,52 +76,71 @@ class Relay:
             source=source,
             channel_id=hop.channel.id if hop else None,
             upstream_key_id=hop.key.id if hop else None,
-            attempts=self.attempts,
+            attempts=self.attempts.count,
             first_byte_ms=reached.first_byte_ms if reached else None,
+            failed_attempts=self.attempts.failed,
             upstream_id=upstream_id,
         )
         cost_nano = record.costs.total
         await self.engine.settler.settle(
             self.ticket.hold, cost_nano=cost_nano, tokens=record.tokens.total, event=record.encode()
         )
+        self.engine.witness.saw_call(self.ticket, said=said)
         return cost_nano
 
     async def _reach(self, accept: Callable[[Reached], Awaitable[T]]) -> T:
-        """Try hop after hop until one gives an answer that `accept` takes. Raises CallError when none does."""
-        model = self.ticket.permit.model
-        while self.attempts < self.engine.attempts_max:
-            hop = routing.next_hop(model, protocol="openai", tried=self._tried)
-            if hop is None:
-                break
-            self.attempts += 1
-            self._last_hop = hop
-            self._tried.channels.add(hop.channel.id)
-            self._tried.keys.add(hop.key.id)
-            try:
-                return await self._try(hop, accept)
-            except Unreachable:
-                self._tried.dead_channels.add(hop.channel.id)
-                self._last = errors.UpstreamFailed("The upstream could not be reached.")
-            except TimedOut:
-                self._last = errors.UpstreamTimeout("The upstream took too long to answer.")
-            except Broken:
-                self._last = errors.UpstreamFailed("The upstream's answer was broken.")
-            except _Elsewhere as elsewhere:
-                self._last = elsewhere.error
-        raise self._last or errors.UpstreamBusy("No upstream serves this model at the moment.", retry_after_s=5)
+        """Try hop after hop of the model, then of those that may stand in. Raises CallError when none takes it."""
+        for permit in (self.ticket.permit, *self.ticket.fallbacks):
+            if permit is not self.ticket.permit:
+                self.ticket.stand_in(permit)
+                self.attempts.next_model()
+            while self.attempts.count < self.engine.attempts_max:
+                hop = await self._next_hop()
+                if hop is None:
+                    break
+                self.attempts.begin(hop)
+                try:
+                    return await self._try(hop, accept)
+                except Unreachable:
+                    self._failed("unreachable", errors.UpstreamFailed("The upstream could not be reached."))
+                except TimedOut:
+                    self._failed("timeout", errors.UpstreamTimeout("The upstream took too long to answer."))
+                except Broken:
+                    self._failed("broken", errors.UpstreamFailed("The upstream's answer was broken."))
+                except _Elsewhere as elsewhere:
+                    self._last = elsewhere.error
+        raise self._last or errors.UpstreamBusy(
+            "No upstream serves this model at the moment.", retry_after_s=self._wait_s()
+        )
+
+    async def _next_hop(self) -> Hop | None:
+        """The next hop, its trials claimed."""
+        permit = self.ticket.permit
+        wish = Wish(permit.model.strategy, self._together(permit.model.affinity))
+        while True:
+            hop = routing.next_hop(
+                permit.routes,
+                protocol="openai",
+                tried=self.attempts.tried,
+                health=self.engine.board,
+                wish=wish,
+                now_ms=clock.now_ms(),
+            )
+            if hop is None or await self.attempts.claim(hop):
+                return hop
 
     async def _try(self, hop: Hop, accept: Callable[[Reached], Awaitable[T]]) -> T:
         channel = hop.channel
         answer = await self.engine.upstreams.post(
             channel.url_of(self.ticket.call.upstream_path),
             headers=hop.key.headers,
-            body=self._body(hop),
+            body=bodies.body_for(self.ticket, hop),
             connect_timeout_s=channel.connect_timeout_s,
             first_byte_timeout_s=channel.first_byte_timeout_s,
             idle_timeout_s=channel.idle_timeout_s,
             total_timeout_s=channel.total_timeout_s,
         )
-        reached = Reached(hop, answer, self.attempts, clock.now_ms() - self.ticket.caller.started_ms)
+        reached = Reached(hop, answer, self.attempts.count, clock.now_ms() - self.ticket.caller.started_ms)
         if answer.status >= 300:
             self._sort_refusal(reached)
         try:
@@ -128,37 +149,33 @@ class Relay:
             answer.close()
             raise
 
+    def _failed(self, what: str, error: errors.CallError) -> None:
+        self.attempts.fail(what)
+        self._last = error
+
     def _sort_refusal(self, reached: Reached) -> None:
         """Decide whether an answer other than success is worth trying elsewhere. Raises _Elsewhere if so."""
         status = reached.answer.status
         if status == QUOTA_REFUSED:
-            self._tried.exhausted_accounts.add(reached.hop.channel.account_id)
             wait = reached.answer.header("Retry-After") or ""
+            wait_s = min(int(wait), 3600) if wait.isdigit() else None
+            self.attempts.out_of_quota(wait_s)
             error: errors.CallError = errors.UpstreamBusy(
-                "The upstream is out of quota at the moment.",
-                retry_after_s=min(int(wait), 3600) if wait.isdigit() else 5,
+                "The upstream is out of quota at the moment.", retry_after_s=5 if wait_s is None else wait_s
             )
         elif status in KEY_REFUSED or status in TRY_ELSEWHERE or status >= 500 or status < 400:
             error = errors.UpstreamFailed(f"The upstream answered with status {status}.")
+            if status in KEY_REFUSED:
+                self.attempts.refuse_key(status)
+                self.engine.tell_refused_key(reached.hop.key.id, status)
+            elif status >= 500:
+                self.attempts.fail("status", status)
+            else:
+                self.attempts.pass_over("status", status)
         else:
             return
         reached.answer.close()
         raise _Elsewhere(error)
-
-    def _body(self, hop: Hop) -> bytes:
-        """The client's bytes, unchanged unless the model has another name there or a documented member is added."""
-        call, ticket = self.ticket.call, self.ticket
-        adds_usage = call.is_stream and not call.wants_usage and hop.channel.asks_stream_usage
-        if hop.route.upstream_name is None and not adds_usage and ticket.output_tokens is None:
-            return call.raw
-        body = dict(call.body)
-        if hop.route.upstream_name is not None:
-            body["model"] = hop.route.upstream_name
-        if adds_usage:
-            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
-        if ticket.output_tokens is not None:
-            body[call.max_tokens_field] = ticket.output_tokens
-        return orjson.dumps(body)
 
     async def _whole(self, reached: Reached) -> HttpResponse:
         """Read an answer that is not streamed, settle, and hand it on as it came."""
@@ -172,6 +189,7 @@ class Relay:
             raise Broken("not JSON") from None
         if not isinstance(body, dict):
             raise Broken("not an object")
+        self.attempts.answer(reached)
         tokens, source = usage.read_openai(body.get("usage")), "provider"
         if tokens is None:
             estimate = self.ticket.call.input_tokens_estimate
@@ -183,20 +201,23 @@ class Relay:
             source=source,
             reached=reached,
             upstream_id=_text(body.get("id")),
+            said=raw,
         )
         response = HttpResponse(raw, status=status, content_type=reached.answer.content_type)
-        self._put_headers(response)
-        response["x-cost-nano"] = str(cost_nano)
-        response["x-cost-currency"] = self.ticket.permit.rates.currency
+        bodies.put_headers(response, self.ticket)
+        bodies.cost_headers(response, self.ticket, cost_nano)
         return response
 
     async def _refused(self, reached: Reached, raw: bytes) -> HttpResponse:
         """The upstream refused the call itself (too long, bad parameter): its words, without our secrets."""
-        await self.settle(status=reached.answer.status, outcome="error", tokens=None, source="none", reached=reached)
+        self.attempts.answer(reached)
+        await self.settle(
+            status=reached.answer.status, outcome="error", tokens=None, source="none", reached=reached, said=raw
+        )
         secret = reached.hop.key.headers["Authorization"].removeprefix("Bearer ").encode()
         raw = raw.replace(secret, b"***")
         response = HttpResponse(raw, status=reached.answer.status, content_type=reached.answer.content_type)
-        self._put_headers(response)
+        bodies.put_headers(response, self.ticket)
         return response
 
     async def _stream(self, reached: Reached) -> HttpResponseBase:
@@ -204,17 +225,39 @@ class Relay:
         if reached.answer.status >= 400 or "event-stream" not in reached.answer.content_type:
             return await self._whole(reached)
         stream = EventStream(self.ticket, reached, settle=self.settle, spawn=self.engine.spawn)
-        await stream.begin()
+        await stream.begin(within_s=self.engine.watch.keepalive_s)
+        self.attempts.answer(reached)
+        self.engine.watch.add(stream)
         response = EventStreamResponse(stream, reached.answer.content_type)
-        self._put_headers(response)
+        bodies.put_headers(response, self.ticket)
         return response
 
-    def _put_headers(self, response: HttpResponseBase) -> None:
-        for name, value in limit_headers(self.ticket).items():
-            response[name] = value
+    def _together(self, affinity: str) -> bytes:
+        """What calls have in common that should meet one prompt cache; empty without affinity."""
+        passport, call = self.ticket.caller.passport, self.ticket.call
+        if affinity == "none":
+            return b""
+        if affinity == "key":
+            return b"key:%d" % passport.api_key_id
+        given = call.body.get("prompt_cache_key")
+        beginning = given if isinstance(given, str) and given else call.beginning(BEGINNING_LENGTH)
+        return f"{passport.organisation_id}:{beginning}".encode("utf-8", "surrogatepass")
 
     def _input_only(self) -> Tokens | None:
-        return Tokens(input=self.ticket.call.input_tokens_estimate) if self.attempts else None
+        return Tokens(input=self.ticket.call.input_tokens_estimate) if self.attempts.count else None
+
+    def _wait_s(self) -> int:
+        """When the first of the channels that rest may be tried again."""
+        now_ms = clock.now_ms()
+        board = self.engine.board
+        ends = [
+            max(board.rests_until_ms(channel.id), board.quota_until_ms(channel.account_id, route.upstream_name))
+            for permit in (self.ticket.permit, *self.ticket.fallbacks)
+            for route in permit.routes
+            for channel in [route.channel]
+        ]
+        waits = [end - now_ms for end in ends if end > now_ms]
+        return max(1, -(-min(waits) // 1000)) if waits else 5
 
 
 class EventStreamResponse(StreamingHttpResponse):

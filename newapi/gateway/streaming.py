@@ -10,16 +10,19 @@ from typing import Any
 import orjson
 
 from billing.pricing import Tokens
-from newapi.gateway import dialects, sse, usage
-from newapi.gateway.admission import Ticket
+from newapi.gateway import bodies, dialects, sse, usage
 from newapi.gateway.reached import Reached
+from newapi.gateway.ticket import Ticket
 from newapi.gateway.upstream import Broken, TimedOut, UpstreamFault
-from newapi.kernel import errors
+from newapi.kernel import clock, errors
 
 # How long an upstream is read on after its caller has left, on channels that drain.
 DRAIN_S = 30.0
 # What is kept of an answer to estimate its tokens if no usage comes; counted and dropped beyond this.
 KEPT_BYTES_MAX = 256 * 1024
+# The last events of a stream say why it ended.
+SAID_EVENTS = 3
+KEEPALIVE = b": keep-alive\n\n"
 
 
 class EventStream:
@@ -33,14 +36,14 @@ class EventStream:
         settle: Callable[..., Awaitable[int]],
         spawn: Callable[[Coroutine[Any, Any, Any]], Any],
     ) -> None:
-        self._ticket = ticket
+        self.ticket = ticket
         self._reached = reached
         # Relay.settle, and the engine's way to run something beside the calls.
         self._settle_call = settle
         self._spawn = spawn
         self._chunks = reached.answer.chunks()
         self._cutter = sse.EventCutter()
-        self._first = b""
+        self._first: asyncio.Future[bytes] | None = None
         self._tail = b""
         self._kept: list[bytes] = []
         self._kept_bytes = 0
@@ -49,16 +52,59 @@ class EventStream:
         self._upstream_id = ""
         self._left = False
         self._settled = False
+        # Why we end it ourselves, once we do.
+        self._cut: errors.CallError | None = None
+        # The lane's way to the caller, while there is one.
+        self._send: Callable[[bytes], Awaitable[None]] | None = None
+        seconds = ticket.rules.caps.stream_seconds_max
+        self.started_ms = self.sent_ms = clock.now_ms()
+        self.ends_ms = None if seconds is None else self.started_ms + seconds * 1000
         # The usage event is ours when the caller did not ask for it; then it is not passed on.
         call = ticket.call
         self._hides_usage = not call.wants_usage and reached.hop.channel.asks_stream_usage
 
-    async def begin(self) -> None:
-        """Wait for the first bytes. Raises UpstreamFault when there are none; nothing has been sent by then."""
+    async def begin(self, *, within_s: float) -> None:
+        """Wait for the first bytes. Raises UpstreamFault when they do not come; nothing has been sent by then.
+
+        After `within_s` of silence the stream is begun without them, so that the caller can be kept waiting
+        with comments instead of being cut off by a proxy; from then on no other upstream is tried.
+        """
+        self._first = asyncio.ensure_future(self._first_chunk())
+        try:
+            done, _ = await asyncio.wait({self._first}, timeout=within_s)
+        except BaseException:
+            self._first.cancel()
+            raise
+        if done:
+            self._first.result()
+
+    async def _first_chunk(self) -> bytes:
         async for chunk in self._chunks:
-            self._first = chunk
-            return
+            return chunk
         raise Broken("an empty stream")
+
+    def opened(self, send: Callable[[bytes], Awaitable[None]]) -> None:
+        """Called by the lane once the answer's head has gone out."""
+        self._send = send
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its end is settled, or being settled."""
+        return self._settled
+
+    async def keep_alive(self) -> None:
+        """Send a comment, which every SSE client passes over. Whole events only are ever sent, so it fits between."""
+        if self._send is not None and not (self._left or self._settled):
+            self.sent_ms = clock.now_ms()
+            await self._send(KEEPALIVE)
+
+    def cut(self, reason: errors.CallError) -> None:
+        """End it now, telling the caller why; what was sent is charged."""
+        if not (self._left or self._settled or self._cut):
+            self._cut = reason
+            self._reached.answer.close()
+            if self._first is not None and not self._first.done():
+                self._first.cancel()
 
     def client_left(self) -> None:
         """Called by the lane when the caller is gone. The upstream is stopped, or drained for a bounded time."""
@@ -76,12 +122,18 @@ class EventStream:
             fault: UpstreamFault | None = None
             try:
                 async for events in self._whole_events():
+                    if self._cut:
+                        break
                     if not self._left:
+                        self.sent_ms = clock.now_ms()
                         yield events
             except UpstreamFault as error:
                 fault = error
             except sse.EventTooLarge:
                 fault = Broken("an event without end")
+            except asyncio.CancelledError:
+                if self._cut is None:
+                    raise
             yield await self._end(fault)
         finally:
             self.abandon()
@@ -89,13 +141,16 @@ class EventStream:
     def abandon(self) -> None:
         """Nobody reads on, perhaps not even the first event: stop the upstream and settle. Again is harmless."""
         self._reached.answer.close()
+        if self._first is not None:
+            self._first.cancel()
         if not self._settled:
             # The loop may be on its way out, so this runs beside it.
             self._settled = True
             self._spawn(self._settle(outcome="left"))
 
     async def _whole_events(self) -> AsyncIterator[bytes]:
-        if passed := self._take(self._cutter.feed(self._first)):
+        assert self._first is not None
+        if passed := self._take(self._cutter.feed(await self._first)):
             yield passed
         async for chunk in self._chunks:
             if (events := self._cutter.feed(chunk)) and (passed := self._take(events)):
@@ -105,7 +160,7 @@ class EventStream:
 
     def _take(self, events: bytes) -> bytes:
         """Note what whole events say, and return what of them the caller gets now."""
-        self._ticket.hold.seen_tokens += events.count(b"data:")
+        self.ticket.hold.seen_tokens += events.count(b"data:")
         self._keep(events)
         if sse.may_carry_usage(events):
             events = self._take_usage(events)
@@ -149,24 +204,25 @@ class EventStream:
 
     async def _end(self, fault: UpstreamFault | None) -> bytes:
         """Settle, and return the last bytes: the cost as an SSE comment, then what was held back or the error."""
-        outcome = "left" if self._left else "error" if fault else "ok"
+        outcome = "left" if self._left else "cut" if self._cut else "error" if fault else "ok"
         self._settled = True
         cost_nano = await self._settle(outcome=outcome)
         if self._left:
             return b""
-        currency = self._ticket.permit.rates.currency
-        note = orjson.dumps({"cost_nano": str(cost_nano), "currency": currency})
-        if fault is None:
-            return b": " + note + b"\n" + (self._tail or b"\n")
-        kind = errors.UpstreamTimeout if isinstance(fault, TimedOut) else errors.UpstreamFailed
-        body = dialects.BODIES["openai"](kind("The upstream broke off in the middle of its answer."))
-        return b": " + note + b"\ndata: " + body + b"\n\n"
+        note = bodies.cost_note(self.ticket, cost_nano)
+        error = self._cut
+        if error is None and fault is not None:
+            kind = errors.UpstreamTimeout if isinstance(fault, TimedOut) else errors.UpstreamFailed
+            error = kind("The upstream broke off in the middle of its answer.")
+        if error is None:
+            return note + (self._tail or b"\n")
+        return note + b"data: " + dialects.BODIES["openai"](error) + b"\n\n"
 
     async def _settle(self, *, outcome: str) -> int:
         tokens, source = self._tokens, "provider"
         if tokens is None:
             written = self._written_bytes + usage.written_bytes(b"".join(self._kept))
-            estimate = self._ticket.call.input_tokens_estimate
+            estimate = self.ticket.call.input_tokens_estimate
             tokens, source = Tokens(input=estimate, output=-(-written // 4)), "estimate"
         return await self._settle_call(
             status=self._reached.answer.status,
@@ -175,4 +231,6 @@ class EventStream:
             source=source,
             reached=self._reached,
             upstream_id=self._upstream_id,
+            said=b"".join(self._kept[-SAID_EVENTS:]),
+            broke_off=outcome == "error",
         )

@@ -12,13 +12,15 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from newapi.gateway import admission, engine, metrics, parsing, policy
-from newapi.gateway.admission import Caller
 from newapi.gateway.auth import HasPassport, KeyAuthentication, presented_key
 from newapi.gateway.catalogue import ModelEntry
 from newapi.gateway.engine import Engine
 from newapi.gateway.parsing import Call
+from newapi.gateway.policy import Origin
 from newapi.gateway.relay import Relay
-from newapi.kernel import clock, errors, ids
+from newapi.gateway.ticket import Caller
+from newapi.gateway.uses import shown
+from newapi.kernel import clock, errors, ids, places
 from newapi.middleware import client_address
 
 
@@ -55,7 +57,7 @@ class CallView(APIView):
             self.engine = engine.running() or await engine.started()
             raw_key = presented_key(request.META)
             passport = await self.engine.passport_of(raw_key)
-            self.caller = Caller(raw_key, passport, client_address(request), request_id, started_ms)
+            self.caller = Caller(raw_key, passport, _origin(request), request_id, started_ms)
             request.caller = self.caller  # type: ignore[attr-defined]
             self.check_permissions(drf_request)
             response = await self.answer(request, *args, **kwargs)
@@ -66,21 +68,32 @@ class CallView(APIView):
             )
         except Exception as error:
             response = self.handle_exception(error)
+            self.tell_refusal(error)
         response["x-request-id"] = str(request_id)
         metrics.answered(self.endpoint, response.status_code, clock.now_ms() - started_ms)
         return response
 
     methods: ClassVar[frozenset[str]] = frozenset({"POST"})
     engine: Engine
-    caller: Caller
+    caller: Caller | None = None
+    call: Call | None = None
+    # From then on the relay tells what becomes of the call.
+    is_admitted = False
 
     async def answer(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Parse, admit, relay."""
+        assert self.caller is not None
         if len(request.body) > settings.GATEWAY_BODY_BYTES_MAX:
             raise errors.BodyTooLarge(too_large())
-        call = self.parse(request.body)
-        ticket = await admission.admit(self.engine, self.caller, call)
+        self.call = self.parse(request.body)
+        ticket = await admission.admit(self.engine, self.caller, self.call)
+        self.is_admitted = True
         return await Relay(self.engine, ticket).run()
+
+    def tell_refusal(self, error: Exception) -> None:
+        """Let the detectors know of a caller who was refused."""
+        if isinstance(error, errors.CallError) and self.caller is not None and not self.is_admitted:
+            self.engine.witness.saw_refusal(self.caller, self.call, error.code)
 
     def parse(self, raw: bytes) -> Call:
         """From bytes to a call. Raises InvalidRequest."""
@@ -115,16 +128,17 @@ class Models(CallView):
 
     async def answer(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """The list, or one model of it. Raises ModelNotFound."""
-        await admission.confirm(self.engine, self.caller)
-        catalogue = await self.engine.catalogue_now()
-        found = policy.callable_models(self.caller.passport, catalogue, now_ms=self.caller.started_ms)
+        caller = self.caller
+        assert caller is not None
+        catalogue = await admission.confirm(self.engine, caller)
+        found = policy.callable_models(caller.passport, catalogue, caller.origin.place, now_ms=caller.started_ms)
         name = kwargs.get("name")
         if name is None:
-            return _json({"object": "list", "data": [_shape(entry) for entry in found]})
-        for entry in found:
-            if entry.name == name:
-                return _json(_shape(entry))
-        raise errors.ModelNotFound(f"The model '{policy.shown(name)}' does not exist here.", param="model")
+            return _json({"object": "list", "data": [_shape(called, entry) for called, entry in found]})
+        for called, entry in found:
+            if called == name:
+                return _json(_shape(called, entry))
+        raise errors.ModelNotFound(f"The model '{shown(name)}' does not exist here.", param="model")
 
 
 class Nothing(CallView):
@@ -135,7 +149,7 @@ class Nothing(CallView):
     async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
         """The 404."""
         self.request, self.headers = Request(request), {}
-        response = self.handle_exception(errors.RouteNotFound(f"There is nothing at {policy.shown(request.path)}."))
+        response = self.handle_exception(errors.RouteNotFound(f"There is nothing at {shown(request.path)}."))
         response["x-request-id"] = str(ids.uuid7())
         return response
 
@@ -145,9 +159,14 @@ def too_large() -> str:
     return f"The request body is larger than {settings.GATEWAY_BODY_BYTES_MAX:,} bytes."
 
 
-def _shape(entry: ModelEntry) -> dict[str, Any]:
+def _origin(request: HttpRequest) -> Origin:
+    address = client_address(request)
+    return Origin(address, places.of(address), request.META.get("HTTP_USER_AGENT", ""))
+
+
+def _shape(name: str, entry: ModelEntry) -> dict[str, Any]:
     return {
-        "id": entry.name,
+        "id": name,
         "object": "model",
         "created": entry.created_s,
         "owned_by": entry.owned_by or "newapi",

@@ -210,6 +210,10 @@ class Till:
         """Tell an organisation's shard the version that was just read from the database."""
         await self.pipe.run(scripts.PUBLISH, [keys.catalogue(keys.shard_of(organisation_id))], version)
 
+    async def epoch(self, organisation_id: int) -> int:
+        """The newest epoch of an organisation that anyone has published."""
+        return int(await self.pipe.command("HGET", keys.till(organisation_id), "epoch") or 0)
+
     async def catalogue_version(self) -> int:
         """The newest version anyone has published."""
         return int(await self.pipe.command("GET", keys.catalogue(0)) or 0)

@@ -1,0 +1,77 @@
+"""What the meters mean to a caller: why a call was refused, and what is left after one that was not."""
+
+from newapi.gateway.ticket import Ticket
+from newapi.kernel import clock, errors
+from newapi.kernel.meters.till import Admission, Meter, Refused
+
+
+def refusal(answer: Refused, admission: Admission) -> errors.CallError:
+    """Why ADMIT refused, in words that say what to do."""
+    if answer.full:
+        return errors.Unavailable("Usage is not being posted at the moment. Try again shortly.", retry_after_s=10)
+    if answer.meter is None:
+        return errors.InsufficientFunds(
+            "The organisation's balance does not cover this call. Top up, or lower max_tokens.",
+            details={"available_nano": str(answer.available_nano), "needed_nano": str(answer.needed_nano)},
+        )
+    return _over(admission.meters.meters[answer.meter], answer, admission)
+
+
+# Whose limit it is, by the word before the colon of a meter's scope: for the caller, and for programs.
+_HOLDERS = {
+    "key": ("This key", "key"),
+    "member": ("This member", "member"),
+    "project": ("This project", "project"),
+    "org": ("This organisation", "organisation"),
+    "model": ("This organisation, for this model,", "model"),
+    "slow": ("This caller, slowed down by a restriction,", "restriction"),
+}
+
+
+def _over(meter: Meter, answer: Refused, admission: Admission) -> errors.CallError:
+    """A meter that is used up: whose it is, what is left of it, when it begins anew."""
+    left = max(0, meter.limit - answer.used)
+    wait_s = max(1, -(-(answer.reset_ms - clock.now_ms()) // 1000)) if answer.reset_ms else 1
+    whose, scope = _HOLDERS[meter.scope.partition(":")[0]]
+    if meter.kind == "n":
+        return errors.BudgetExceeded(
+            f"{whose} has a budget that does not cover this call.", details={"scope": scope, "limit": meter.name}
+        )
+    name = meter.name.replace("_", " ")
+    words = {
+        "c": f"{whose} may make {meter.limit} {name}.",
+        "t": f"{whose} may use {meter.limit} {name}; {left} are left and this call may need "
+        f"{admission.input_tokens + admission.output_tokens_min_for_meters}. A lower max_tokens needs less.",
+        "f": f"{whose} may have {meter.limit} calls in flight.",
+    }
+    error = errors.RateLimited(words[meter.kind], retry_after_s=wait_s, details={"limit": meter.name, "scope": scope})
+    if group := _GROUPS.get(meter.kind):
+        error.headers = _limit_headers(group, meter.limit, left, wait_s)
+    return error
+
+
+_GROUPS = {"c": "requests", "t": "tokens"}
+
+
+def limit_headers(ticket: Ticket) -> dict[str, str]:
+    """x-ratelimit-{limit,remaining,reset}-{requests,tokens} of the tightest meter of each kind."""
+    tightest: dict[str, tuple[int, int, int]] = {}
+    admitted = ticket.hold.admitted
+    for index, meter in enumerate(ticket.hold.admission.meters.meters if admitted.left else ()):
+        if group := _GROUPS.get(meter.kind):
+            remaining, reset_ms = admitted.left_of(index)
+            if group not in tightest or remaining < tightest[group][1]:
+                tightest[group] = (meter.limit, remaining, reset_ms)
+    headers: dict[str, str] = {}
+    now_ms = clock.now_ms()
+    for group, (limit, remaining, reset_ms) in tightest.items():
+        headers |= _limit_headers(group, limit, remaining, max(0, -(-(reset_ms - now_ms) // 1000)))
+    return headers
+
+
+def _limit_headers(group: str, limit: int, remaining: int, reset_s: int) -> dict[str, str]:
+    return {
+        f"x-ratelimit-limit-{group}": str(limit),
+        f"x-ratelimit-remaining-{group}": str(max(0, remaining)),
+        f"x-ratelimit-reset-{group}": f"{reset_s}s",
+    }

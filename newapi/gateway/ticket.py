@@ -1,0 +1,82 @@
+"""A call on its way: who makes it, what it was allowed, what it will be charged."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from billing.pricing import Costs, Tokens, price
+from billing.usage_record import UsageRecord
+from newapi.gateway.limits import Rules
+from newapi.gateway.parsing import Call
+from newapi.gateway.passports import Passport
+from newapi.gateway.policy import Origin, Permit
+from newapi.gateway.settlement import OpenHold
+from newapi.kernel import clock
+
+
+@dataclass(slots=True)
+class Caller:
+    """Who calls, and when: known before the body is looked at."""
+
+    raw_key: str
+    passport: Passport
+    origin: Origin
+    request_id: uuid.UUID
+    started_ms: int
+
+
+@dataclass(slots=True)
+class Ticket:
+    """An admitted call."""
+
+    caller: Caller
+    call: Call
+    # What was allowed; after a fallback, of the model that serves the call.
+    permit: Permit
+    fallbacks: tuple[Permit, ...]
+    rules: Rules
+    hold: OpenHold
+    # The row as a sweeper would write it; `close` makes it what it becomes.
+    record: UsageRecord
+    # Set when the output had to be lowered, or was left open by the caller and must be bounded.
+    output_tokens: int | None
+    # Codes of the phrase rules that the text met, for the detectors.
+    matched: tuple[int, ...] = ()
+
+    def stand_in(self, permit: Permit) -> None:
+        """Go on with a fallback; the usage row says which model was asked for."""
+        self.record.asked_model = self.record.asked_model or self.permit.model.id
+        self.record.model = permit.model.id
+        self.record.price = permit.rates.price_id
+        self.permit = permit
+
+    def close(
+        self,
+        *,
+        status: int,
+        outcome: str,
+        tokens: Tokens | None,
+        source: str,
+        channel_id: int | None,
+        upstream_key_id: int | None,
+        attempts: int,
+        first_byte_ms: int | None,
+        failed_attempts: list[dict[str, Any]] | None,
+        upstream_id: str = "",
+    ) -> UsageRecord:
+        """The usage row of this call as it ends now. Without tokens, or with a test key, nothing is charged."""
+        record = self.record
+        record.status = status
+        record.outcome = outcome
+        record.usage_source = source
+        record.tokens = tokens or Tokens()
+        is_charged = tokens is not None and not record.is_test
+        record.costs = price(tokens, self.permit.rates) if is_charged and tokens else Costs()
+        record.channel = channel_id
+        record.upstream_key = upstream_key_id
+        record.attempts = attempts
+        record.first_byte_ms = first_byte_ms
+        record.failed_attempts = failed_attempts or None
+        record.upstream_id = upstream_id[:100]
+        record.latency_ms = max(0, clock.now_ms() - self.caller.started_ms)
+        return record
