@@ -41,7 +41,7 @@ def notices_for(membership: Membership) -> QuerySet[Notice]:
 
 def unread_notices(membership: Membership, *, limit: int) -> int:
     """How many notices a member has not seen, counted up to a limit."""
-    return notices_for(membership).filter(is_unread=True).order_by()[:limit].count()
+    return notices_for(membership).filter(_unread_by(membership.user_id)).order_by()[:limit].count()
 
 
 def operator_notices(user: User) -> QuerySet[Notice]:
@@ -52,7 +52,7 @@ def operator_notices(user: User) -> QuerySet[Notice]:
 
 def unread_operator_notices(user: User, limit: int) -> list[Notice]:
     """The newest notices to the operators that this one has not seen."""
-    return list(operator_notices(user).filter(is_unread=True)[:limit])
+    return list(operator_notices(user).filter(_unread_by(user.pk))[:limit])
 
 
 def is_operator(user: User) -> bool:
@@ -72,6 +72,9 @@ def addressees(notice: Notice, *, limit: int) -> list[User]:
 
 
 def _marked(notices: QuerySet[Notice], user_id: int) -> QuerySet[Notice]:
+    return notices.annotate(is_unread=_unread_by(user_id))
+
+
+def _unread_by(user_id: int) -> Q:
     seen = Exists(NoticeRead.objects.filter(notice=OuterRef("pk"), user=user_id))
-    is_recent = Q(created_at__gt=clock.now() - UNREAD_FOR)
-    return notices.annotate(is_unread=Q(is_recent & ~seen))
+    return Q(~seen, created_at__gt=clock.now() - UNREAD_FOR)

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from billing.services import holds, partitions, posting, rollups, verifier, wallets
+from billing.services import budget_alerts, holds, partitions, posting, rollups, verifier, wallets
 
 
 @shared_task
@@ -39,3 +39,9 @@ def verify_money() -> int:
 def prepare_partitions() -> int:
     """Make the usage partitions of the months to come."""
     return partitions.prepare()
+
+
+@shared_task
+def watch_budgets() -> int:
+    """Tell people that their budgets are being used up."""
+    return budget_alerts.watch()

@@ -43,7 +43,7 @@ class LimitsForm(ReasonedForm):
 
 def _field(name: str) -> forms.Field:
     column: Any = APIKey._meta.get_field(name)
-    asked = {"label": str(column.verbose_name).capitalize(), "help_text": WHEN_REACHED[name]}
+    asked: dict[str, Any] = {"label": str(column.verbose_name).capitalize(), "help_text": WHEN_REACHED[name]}
     if name == "budget_nano":
         return NanoField(**asked, required=False, least_nano=0, most_nano=money.EXACT_MAX_NANO)
     if name == "budget_window":
