@@ -26,9 +26,7 @@ def approvals_of(request: HttpRequest, obj: Model) -> panels.Panel | None:
         if approval_rules.standing(row) == "In force"
     ]
     links = [panels.Link("Approvals", list_url(Approval, organisation__id__exact=obj.pk), "verified_user")]
-    links += [
-        panels.Link(f"Decide: {approvals.what(row)[:60]}", object_url(row), "gavel") for row in waiting[:ROWS_MAX]
-    ]
+    links += [panels.Link(f"Decide: {_short(row)}", object_url(row), "gavel") for row in waiting[:ROWS_MAX]]
     lines = tuple((approvals.what(row), _until(row)) for row in granted[:ROWS_MAX])
     return panels.Panel(
         title="Approvals",
@@ -37,6 +35,10 @@ def approvals_of(request: HttpRequest, obj: Model) -> panels.Panel | None:
         lines=lines or (("Approvals", "none in force"),),
         links=tuple(links),
     )
+
+
+def _short(approval: Approval) -> str:
+    return approval.category.code if approval.category else "label opt-out"
 
 
 def _until(approval: Approval) -> str:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from newapi.portal.views import balance, calls, home, keys, models, overview, usage
+from newapi.portal.views import approvals, balance, calls, home, keys, models, overview, usage
 
 app_name = "portal"
 
@@ -18,6 +18,9 @@ urlpatterns = [
     path("o/<slug:slug>/calls/<uuid:call_id>", calls.call, name="call"),
     path("o/<slug:slug>/models", models.models, name="models"),
     path("o/<slug:slug>/balance", balance.balance, name="balance"),
+    path("o/<slug:slug>/approvals", approvals.approvals, name="approvals"),
+    path("o/<slug:slug>/approvals/use-case", approvals.apply_use_case, name="approval_use_case"),
+    path("o/<slug:slug>/approvals/label", approvals.apply_label, name="approval_label"),
     path("o/<slug:slug>/keys", keys.keys, name="keys"),
     path("o/<slug:slug>/keys/new", keys.create, name="key_new"),
     path("o/<slug:slug>/keys/<int:key_id>", keys.key, name="key"),
