@@ -89,6 +89,22 @@ def state_of(evidence: AuthorisationEvidence, day: date) -> State:
     return State.IN_FORCE if left is None or left > ENDING_DAYS else State.ENDING
 
 
+def in_state(state: State, day: date) -> Q:
+    """The same as a condition on pieces of evidence."""
+    withdrawn, over = Q(withdrawn_at__isnull=False), Q(valid_until__lt=day)
+    ends_soon = Q(valid_until__lt=day + timedelta(days=ENDING_DAYS))
+    counts = Q(approved_at__isnull=False, valid_from__lte=day) & ~withdrawn & ~over
+    conditions = {
+        State.WAITING: Q(approved_at=None) & ~withdrawn & ~over,
+        State.TO_COME: Q(approved_at__isnull=False, valid_from__gt=day) & ~withdrawn,
+        State.IN_FORCE: counts & ~ends_soon,
+        State.ENDING: counts & ends_soon,
+        State.ENDED: over & ~withdrawn,
+        State.WITHDRAWN: withdrawn,
+    }
+    return conditions[state]
+
+
 def days_left(evidence: AuthorisationEvidence, day: date) -> int | None:
     """How many days remain, the day itself and the last one counted. None: no end."""
     return None if evidence.valid_until is None else (evidence.valid_until - day).days + 1
@@ -130,7 +146,7 @@ def terms_in_force() -> dict[int, TermsInForce]:
 
 def newest_reviews(provider_ids: Iterable[int] | None = None) -> list[UpstreamTerms]:
     """The review that counts of each provider, or of these: the newest."""
-    reviews = UpstreamTerms.objects.order_by("provider_id", "-reviewed_at", "-id")
+    reviews = UpstreamTerms.objects.select_related("reviewed_by").order_by("provider_id", "-reviewed_at", "-id")
     if provider_ids is not None:
         reviews = reviews.filter(provider_id__in=provider_ids)
     newest: dict[int, UpstreamTerms] = {}
@@ -139,9 +155,22 @@ def newest_reviews(provider_ids: Iterable[int] | None = None) -> list[UpstreamTe
     return list(newest.values())
 
 
-def review_due(reviewed_on: date) -> date:
-    """The first day on which a review counts as overdue."""
-    return reviewed_on + timedelta(days=TERMS_REVIEW_DAYS_MAX + 1)
+def findings(review: UpstreamTerms) -> list[str]:
+    """What a review has found, in words."""
+    said = (
+        (review.no_external_clients, "not for external clients"),
+        (review.no_minors, "not for minors"),
+        (review.no_competing_models, "not for training competing models"),
+        (review.trains_on_data, "trains on our data"),
+        (bool(review.categories_forbidden), f"forbids {', '.join(review.categories_forbidden)}"),
+        (bool(review.countries_denied), f"not in {', '.join(review.countries_denied)}"),
+    )
+    return [words for holds, words in said if holds]
+
+
+def overdue_before(day: date) -> date:
+    """Reviews made before this are overdue on a day: they are older than TERMS_REVIEW_DAYS_MAX."""
+    return day - timedelta(days=TERMS_REVIEW_DAYS_MAX)
 
 
 def _midnight_ms(day: date) -> int:

@@ -10,8 +10,9 @@ from accounts.models import Membership, Organisation, Project, Role, User
 from accounts.services import api_keys
 from billing.models import LedgerTransaction, PriceVersion
 from billing.services import prices, wallets
-from channels.models import AuthorisationEvidence, Channel, Model, Provider, Route, UpstreamAccount
+from channels.models import AuthorisationEvidence, Channel, Model, Provider, Route, UpstreamAccount, UpstreamTerms
 from channels.services import evidence as evidences
+from channels.services import terms as reviews
 from channels.services import upstream_keys
 from newapi.kernel.money import NANO
 
@@ -81,6 +82,18 @@ def approved_evidence(**fields: object) -> AuthorisationEvidence:
 def olga() -> User:
     """The person who approves; she exists from her first approval on."""
     return User.objects.filter(email="olga@example.com").first() or person("olga")
+
+
+def terms(of: Channel, **fields: object) -> UpstreamTerms:
+    """A review, of today, of the terms of a channel's provider; nothing in them is special unless said."""
+    values: dict[str, object] = {
+        "provider": of.account.provider,
+        "version": "2026-01",
+        "url": "https://provider.example.com/terms",
+        "actor": None,
+        "reason": "Test set-up",
+    }
+    return reviews.record_review(**{**values, **fields})
 
 
 def model(name: str = "mock-gpt", *, on: Channel | None = None, priced: bool = True, **fields: object) -> Model:

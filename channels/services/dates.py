@@ -11,7 +11,7 @@ from itertools import chain, islice
 from django.urls import reverse
 
 from accounts.models import Notice
-from channels.governance import days_left, in_force, newest_reviews, review_due
+from channels.governance import days_left, in_force, newest_reviews, overdue_before
 from channels.models import AuthorisationEvidence, Channel, Provider
 from channels.services import retirements
 from channels.services.news import ROWS_MAX, STEPS_DAYS, News, level_of, step_of, tell, untold
@@ -89,7 +89,7 @@ def _terms(today: date) -> Iterator[News]:
     reviewed = {review.provider_id: review.reviewed_at for review in newest_reviews()}
     for provider in providers.order_by("pk")[:ROWS_MAX]:
         last = reviewed.get(provider.pk)
-        if review_due(last or provider.created_at.date()) > today:
+        if (last or provider.created_at.date()) >= overdue_before(today):
             continue
         since = f"were last reviewed on {last:%d %b %Y}" if last else "have never been reviewed"
         yield News(

@@ -39,12 +39,7 @@ def submit(
 
     document_sha256: 64 hexadecimal digits. Raises ValidationError.
     """
-    if (channel is None) == (service == ""):
-        raise ValidationError("Name either a channel or another service.")
-    if valid_until is not None and valid_until < valid_from:
-        raise ValidationError({"valid_until": "It ends before it begins."})
-    if valid_until is not None and valid_until < clock.today():
-        raise ValidationError({"valid_until": "It has ended already, so it would never count."})
+    check(channel=channel, service=service, valid_from=valid_from, valid_until=valid_until)
     evidence = AuthorisationEvidence(
         channel=channel,
         service=service,
@@ -60,6 +55,18 @@ def submit(
     evidence.save()
     _record(evidence, "submit", actor=actor, reason=reason, address=address, changes=_said(evidence))
     return evidence
+
+
+def check(*, channel: Channel | None, service: str, valid_from: date, valid_until: date | None) -> None:
+    """Raise ValidationError unless it is for one thing and would count on some day."""
+    if channel is None and not service:
+        raise ValidationError({"channel": "Choose a channel, or name another service."})
+    if channel is not None and service:
+        raise ValidationError({"service": "Either a channel or another service, not both."})
+    if valid_until is not None and valid_until < valid_from:
+        raise ValidationError({"valid_until": "It ends before it begins."})
+    if valid_until is not None and valid_until < clock.today():
+        raise ValidationError({"valid_until": "It has ended already, so it would never count."})
 
 
 @transaction.atomic

@@ -24,15 +24,15 @@ def for_operators() -> Iterator[News]:
 
 def for_organisations() -> Iterator[News]:
     """The same for the organisations that may call them and have a key that could."""
-    retiring = _retiring()
+    retiring, now_ms = _retiring(), clock.now_ms()
     ways = ways_to([model.pk for model, _, _ in retiring])
     for model, left, step in retiring:
-        real = [way for way in ways.get(model.pk, []) if not way.is_test]
+        # Evidence that is missing today may be there tomorrow; who else is kept out shall hear nothing of the model.
+        real = [way.with_evidence() for way in ways.get(model.pk, []) if not way.channel.is_test]
         if not real:
             continue
         for organisation in _holders(untold=_once(model, step)):
-            # Whom no channel admits shall not learn that there is such a model.
-            if any(way.admits(organisation, category=model.approval_category) for way in real):
+            if any(way.is_open_to(organisation, category=model.approval_category, now_ms=now_ms) for way in real):
                 link = reverse("portal:models", args=[organisation.slug])
                 yield _retirement(model, left, step, link=link, organisation=organisation)
 

@@ -1,23 +1,60 @@
 """The models that an organisation can call now, with what they cost it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 
-from accounts.models import Organisation
+from django.db.models import Q, QuerySet
+
+from accounts.models import APIKey, Organisation
 from billing.models import PriceVersion
 from billing.pricing import Rates
 from billing.selectors import rates_of
-from channels.models import Channel, Model
-from moderation.selectors import restrictions_of
+from channels.access import exports_to
+from channels.models import Model
+from channels.reach import Way, ways_to
+from moderation.selectors import Granted, approvals_of, restrictions_of
 from newapi.kernel import clock, money
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A model and its rates. `restricted` says that moderation refuses it to the organisation for now."""
+    """A model, its rates, and what to know before using it.
+
+    restricted: moderation refuses it to the organisation for now. needs_approval: a policy code that the
+    organisation has no approval for; empty: none. ways: the channels that may serve it.
+    """
 
     model: Model
     rates: Rates
     restricted: bool
+    needs_approval: str
+    ways: tuple[Way, ...]
+
+    @property
+    def third_parties(self) -> list[str]:
+        """The other companies that may serve it, by name; the organisation uses them at its own risk (CHN-11)."""
+        return sorted({way.provider for way in self.ways if way.channel.is_third_party})
+
+    @property
+    def learners(self) -> list[str]:
+        """Those who may learn from what is sent."""
+        return sorted({way.provider for way in self.ways if way.terms and way.terms.trains_on_data})
+
+    @property
+    def jealous(self) -> list[str]:
+        """Those whose answers may not be used to train competing models."""
+        return sorted({way.provider for way in self.ways if way.terms and way.terms.no_competing_models})
+
+    @property
+    def is_for_tests(self) -> bool:
+        """Whether test keys alone reach it."""
+        return all(way.channel.is_test for way in self.ways)
+
+    @property
+    def aliases(self) -> list[str]:
+        """Other names that it can be called by."""
+        return [alias.name for alias in self.model.aliases.all()]
 
     @property
     def is_free(self) -> bool:
@@ -38,13 +75,56 @@ class Offer:
 
 
 def offers_to(organisation: Organisation) -> list[Offer]:
-    """What the gateway would serve: active models with a way to an upstream and a price in force, by name."""
+    """What the gateway would serve to a key of the organisation, by name.
+
+    Active models that have not retired, with a price in force and a channel that is enabled, authorised by evidence
+    and open to the organisation. What only test channels serve is left out unless it has a test key.
+    """
+    now_ms = clock.now_ms()
     rates = _rates_in_force(organisation)
-    restricted = _restricted_models(organisation)
-    models = Model.objects.filter(
-        pk__in=rates, is_active=True, routes__is_active=True, routes__channel__status=Channel.Status.ENABLED
+    restricted = _restricted_models(organisation, now_ms)
+    approvals = approvals_of(organisation_id=organisation.pk)
+    models = list(_active(rates.keys(), clock.from_ms(now_ms)))
+    ways = ways_to([model.pk for model in models])
+    offers = []
+    for model in models:
+        category = model.approval_category
+        open_now = tuple(
+            way for way in ways.get(model.pk, ()) if way.is_open_to(organisation, category=category, now_ms=now_ms)
+        )
+        if open_now and _exported_to(organisation, model):
+            needed = "" if _is_approved(model, approvals, now_ms) else category
+            offers.append(Offer(model, rates[model.pk], model.name in restricted, needed, open_now))
+    if any(offer.is_for_tests for offer in offers) and not _has_test_key(organisation):
+        return [offer for offer in offers if not offer.is_for_tests]
+    return offers
+
+
+def _active(ids: Collection[int], now: datetime) -> QuerySet[Model]:
+    models = Model.objects.filter(Q(retires_at=None) | Q(retires_at__gt=now), pk__in=ids, is_active=True)
+    return models.select_related("replacement").prefetch_related("aliases").order_by("name")
+
+
+def _exported_to(organisation: Organisation, model: Model) -> bool:
+    """Whether it may be used where the organisation says it is; where it does not say, each call's place decides."""
+    return not organisation.country or exports_to(
+        frozenset(model.countries_allowed) or None, frozenset({organisation.country})
     )
-    return [Offer(model, rates[model.pk], model.name in restricted) for model in models.distinct().order_by("name")]
+
+
+def _is_approved(model: Model, approvals: tuple[Granted, ...], now_ms: int) -> bool:
+    """Whether some key of the organisation may use it, as far as approvals go."""
+    return not model.approval_category or any(
+        one.category == model.approval_category
+        and one.holds_at(now_ms)
+        and (not one.models or model.name in one.models)
+        for one in approvals
+    )
+
+
+def _has_test_key(organisation: Organisation) -> bool:
+    keys = APIKey.objects.filter(organisation=organisation, is_test=True, revoked_at=None)
+    return keys.filter(Q(expires_at=None) | Q(expires_at__gt=clock.now())).exists()
 
 
 def _rates_in_force(organisation: Organisation) -> dict[int, Rates]:
@@ -56,7 +136,10 @@ def _rates_in_force(organisation: Organisation) -> dict[int, Rates]:
     return {model_id: rates_of(version) for model_id, version in newest.items() if not version.is_withdrawn}
 
 
-def _restricted_models(organisation: Organisation) -> set[str]:
-    now_ms = clock.now_ms()
-    standings = restrictions_of(organisation_id=organisation.pk)
-    return {standing.target for standing in standings if standing.scope == "model" and standing.holds_at(now_ms)}
+def _restricted_models(organisation: Organisation, now_ms: int) -> set[str]:
+    """Names of the models that are refused for now; one that is only slowed is not among them."""
+    return {
+        standing.target
+        for standing in restrictions_of(organisation_id=organisation.pk)
+        if standing.scope == "model" and standing.rate_per_minute is None and standing.holds_at(now_ms)
+    }

@@ -13,6 +13,11 @@ from newapi.portal.seats import Seat, seated
 @require_safe
 @seated(Right.SEE_USAGE)
 def models(request: HttpRequest, seat: Seat) -> HttpResponse:
-    """Every callable model: name, kind, context, prices."""
-    context = {"offers": offers_to(seat.organisation), "base_url": snippets.base_url(request)}
+    """Every callable model: names, kind, context, prices, who serves it, and until when."""
+    offers = offers_to(seat.organisation)
+    context = {
+        "offers": offers,
+        "has_third_parties": any(offer.third_parties for offer in offers),
+        "base_url": snippets.base_url(request),
+    }
     return page(request, seat, "portal/models.html", "models", context)
