@@ -1,26 +1,33 @@
 """Testing a channel: one small real call, and what came of it in words.
 
-For admins, outside the hot path. It is not metered: nobody's key asked for it.
+For admins and jobs, outside the hot path. It is not metered: nobody's key asked for it. What it finds counts for
+the channel's health like any call.
 """
 
 import json
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import requests
-from django.conf import settings
+from redis.exceptions import RedisError
 
 from accounts.models import User
 from accounts.services import audit
 from channels.models import Channel, Model, Protocol, Route, UpstreamKey
+from channels.services import exchange
 from channels.services.asks import DIALECTS
-from newapi.kernel import addresses, secrets
+from channels.services.exchange import Exchanged, NoAnswer
+from newapi.kernel.meters import health, health_records
+from newapi.kernel.meters.health_records import Report
 
-TIMEOUT_S_MAX = 20
-ANSWER_BYTES_MAX = 64 * 1024
+log = logging.getLogger(__name__)
+
 SAID_LENGTH_MAX = 300
+# What upstreams answer to a key that they do not want (any more), or that is out of money.
+KEY_REFUSED = frozenset({401, 402, 403})
+QUOTA_REFUSED = 429
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,39 +41,96 @@ class TestResult:
     latency_ms: int
     said: str
     model: str | None
-
-
-class _NoAnswer(Exception):
-    """There was no usable answer; the text says why."""
+    # None: it never came to asking, so nothing was learnt of the upstream.
+    key_id: int | None = None
+    retry_after_s: int | None = None
 
 
 def test_channel(*, channel: Channel, actor: User | None, address: str | None = None) -> TestResult:
-    """Call the channel's upstream once, with its first active route's model, or list its models without one.
-
-    Takes at most TIMEOUT_S_MAX seconds. Never raises for what the upstream does; leaves an audit row.
-    """
-    route = _first_route(channel)
-    model = None if route is None else (route.upstream_name or route.model.name)
-    started = time.monotonic()
-    try:
-        status, said = _call(channel, route, model)
-    except _NoAnswer as error:
-        status, said = None, str(error)
-    latency_ms = int((time.monotonic() - started) * 1000)
-    result = TestResult(status == 200, status, latency_ms, said, model)
+    """Ask with the channel's first active key, tell its health, and leave an audit row."""
+    result = ask(channel=channel)
+    report(channel=channel, result=result)
     # What a model answered is content, and content is kept nowhere; what an upstream complained of is not.
-    outcome = "answered" if result.ok else f"failed: {said}"
+    outcome = "answered" if result.ok else f"failed: {result.said}"
     audit.record(
         actor=actor,
         action="channel.test",
         target=channel,
-        reason=f"Test call, status {status}, {latency_ms} ms, {outcome}",
+        reason=f"Test call, status {result.status}, {result.latency_ms} ms, {outcome}",
         address=address,
     )
     return result
 
 
 test_channel.__test__ = False  # type: ignore[attr-defined]
+
+
+def ask(*, channel: Channel, key: UpstreamKey | None = None) -> TestResult:
+    """Call the channel's upstream once, for its first active route's model, or list its models without a route.
+
+    With its first active key unless one is given. Waits as long as the channel says, at most 20 seconds for the
+    answer to begin. Never raises for what the upstream does.
+    """
+    route = _first_route(channel)
+    model = None if route is None else (route.upstream_name or route.model.name)
+    started = time.monotonic()
+
+    def result(**found: Any) -> TestResult:
+        return TestResult(latency_ms=int((time.monotonic() - started) * 1000), model=model, **found)
+
+    try:
+        key = key or exchange.first_key(channel)
+        secret = exchange.secret_of(key)
+        answer, read = _call(channel, route, model, secret)
+    except NoAnswer as error:
+        asked_with = key.pk if key and error.was_asked else None
+        return result(ok=False, status=None, said=str(error), key_id=asked_with)
+    ok, said = _words(answer, read)
+    return result(
+        ok=ok,
+        status=answer.status,
+        said=_without(secret, said),
+        key_id=key.pk,
+        retry_after_s=answer.retry_after_s,
+    )
+
+
+def report(*, channel: Channel, result: TestResult) -> None:
+    """Count a result for the channel's health: a success closes breakers early, a failure counts like any call's."""
+    if result.key_id is None:
+        return
+    try:
+        if result.status == QUOTA_REFUSED and result.model is not None:
+            health.pause(account_id=channel.account_id, upstream_model=result.model, retry_after_s=result.retry_after_s)
+        else:
+            health.tell(*_findings(channel, result, result.key_id))
+    except (RedisError, OSError) as error:
+        log.warning("the test of channel %s is not in its health: %s", channel.pk, type(error).__name__)
+
+
+def _findings(channel: Channel, result: TestResult, key_id: int) -> list[Report]:
+    open_ms = channel.breaker_open_s * 1000
+    if result.ok:
+        target = health_records.channel_target(channel.pk)
+        return [
+            health_records.worked(target, first_byte_ms=result.latency_ms, is_probe=True),
+            health_records.worked(health_records.key_target(key_id), is_probe=True),
+        ]
+    if result.status in KEY_REFUSED:
+        return [health_records.refused(key_id, status=result.status, open_ms=open_ms)]
+    if result.status is None or result.status == 200 or result.status >= 500:
+        what = "no answer" if result.status is None else f"status {result.status}"
+        return [
+            health_records.failed(
+                channel.pk,
+                failures_max=channel.breaker_failures_max,
+                error_percent=channel.breaker_error_percent,
+                open_ms=open_ms,
+                what=f"{what} to a test",
+            )
+        ]
+    # It is there, and did not want this question: that says nothing of the calls of others.
+    return []
 
 
 def in_words(channel: Channel, result: TestResult) -> str:
@@ -76,6 +140,8 @@ def in_words(channel: Channel, result: TestResult) -> str:
         return f"{channel.name} answered for {what} in {result.latency_ms} ms (status {result.status}): {result.said}"
     if result.status is None:
         return f"{channel.name} gave no answer for {what}, after {result.latency_ms} ms: {result.said}"
+    if result.status == 200:
+        return f"{channel.name} answered for {what} with what is no answer of its dialect: {result.said}"
     return f"{channel.name} refused {what} with status {result.status} in {result.latency_ms} ms: {result.said}"
 
 
@@ -85,88 +151,31 @@ def _first_route(channel: Channel) -> Route | None:
     return routes.filter(model__kind=Model.Kind.CHAT).first() or routes.first()
 
 
-def _call(channel: Channel, route: Route | None, model: str | None) -> tuple[int, str]:
-    """Status and words of the upstream. Raises _NoAnswer."""
-    secret = _secret(channel)
+def _call(
+    channel: Channel, route: Route | None, model: str | None, secret: str
+) -> tuple[Exchanged, Callable[[Any], str]]:
+    """The upstream's answer, and how to read it. Raises NoAnswer."""
     dialect = DIALECTS[Protocol(channel.protocol)]
     if route is None or model is None:
-        ask = dialect.models
+        question = dialect.models
     else:
-        ask = dialect.embed(model) if route.model.kind == Model.Kind.EMBEDDING else dialect.chat(model)
-    url = channel.base_url.rstrip("/") + ask.path
+        question = dialect.embed(model) if route.model.kind == Model.Kind.EMBEDDING else dialect.chat(model)
+    url = channel.base_url.rstrip("/") + question.path
+    return exchange.send(channel, url, headers=dialect.headers(secret), body=question.body), question.read
+
+
+def _words(answer: Exchanged, read: Callable[[Any], str]) -> tuple[bool, str]:
+    """Whether it is a good answer; and the answer, or the upstream's complaint, in a line."""
+    ok = answer.status == 200
     try:
-        addresses.check_upstream_url(url, allow_private=settings.GATEWAY_UPSTREAM_PRIVATE_ADDRESSES)
-    except addresses.AddressRefused as error:
-        raise _NoAnswer(str(error)) from None
-    status, body = _exchange(channel, url, dialect.headers(secret), ask.body)
-    return status, _without(secret, _words(status, body, ask.read))
-
-
-def _secret(channel: Channel) -> str:
-    key: UpstreamKey | None = channel.keys.filter(is_active=True).order_by("pk").first()
-    if key is None:
-        raise _NoAnswer("it has no active upstream key; add one below.")
-    try:
-        return key.secret()
-    except secrets.SealBroken:
-        raise _NoAnswer(f"the stored key …{key.last_four} does not open with this installation's field keys.") from None
-
-
-def _exchange(channel: Channel, url: str, headers: dict[str, str], body: Mapping[str, Any] | None) -> tuple[int, bytes]:
-    """One HTTP exchange, bounded in time and size. Raises _NoAnswer."""
-    deadline = time.monotonic() + TIMEOUT_S_MAX
-    limits = (
-        min(channel.connect_timeout_ms / 1000, TIMEOUT_S_MAX),
-        min(channel.first_byte_timeout_ms / 1000, TIMEOUT_S_MAX),
-    )
-    with requests.Session() as session:
-        # The environment's .netrc would replace our key, its proxies would see it.
-        session.trust_env = False
-        try:
-            response = session.request(
-                "GET" if body is None else "POST",
-                url,
-                json=body,
-                headers=headers,
-                timeout=limits,
-                allow_redirects=False,
-                stream=True,
-            )
-            with response:
-                return response.status_code, _read(response, deadline)
-        except requests.Timeout:
-            raise _NoAnswer("no answer in the time the channel allows.") from None
-        except requests.RequestException as error:
-            raise _NoAnswer(_REASONS.get(type(error), "the connection failed or broke off.")) from None
-
-
-_REASONS: dict[type[Exception], str] = {
-    requests.exceptions.SSLError: "its TLS certificate was not accepted.",
-    requests.exceptions.ConnectionError: "the connection was refused or broke off.",
-    requests.exceptions.ContentDecodingError: "the answer could not be decompressed.",
-}
-
-
-def _read(response: requests.Response, deadline: float) -> bytes:
-    body = b""
-    for chunk in response.iter_content(8192):
-        body += chunk
-        if len(body) > ANSWER_BYTES_MAX:
-            break
-        if time.monotonic() > deadline:
-            raise _NoAnswer(f"the answer was not complete after {TIMEOUT_S_MAX} seconds.")
-    return body
-
-
-def _words(status: int, body: bytes, read: Callable[[Any], str]) -> str:
-    """The answer, or the upstream's complaint, in a line."""
-    try:
-        answer = json.loads(body)
-        text = read(answer) if status == 200 else _complaint(answer)
+        found = json.loads(answer.body)
+        text = read(found) if ok else _complaint(found)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        text = body.decode("utf-8", "replace").strip() or "an empty answer"
+        # Too long to be read whole is no fault of the upstream's.
+        ok = ok and len(answer.body) > exchange.ANSWER_BYTES_MAX
+        text = answer.body.decode("utf-8", "replace").strip() or "an empty answer"
     text = " ".join(str(text).split())
-    return text if len(text) <= SAID_LENGTH_MAX else text[:SAID_LENGTH_MAX] + "…"
+    return ok, text if len(text) <= SAID_LENGTH_MAX else text[:SAID_LENGTH_MAX] + "…"
 
 
 def _complaint(answer: Any) -> str:

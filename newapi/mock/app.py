@@ -34,7 +34,7 @@ class Call:
     """A request that has been understood as far as its address and its JSON."""
 
     dialect: Dialect
-    endpoint: str  # "generate", "embeddings", "models" or "model"
+    endpoint: str  # "generate", "embeddings", "models", "model" or "balance"
     body: dict[str, Any]
     model: str
     stream: bool
@@ -112,6 +112,8 @@ async def _answer(call: Call, key: str, knobs: Knobs, exchange: Exchange) -> Non
     headers = [(b"content-type", b"application/json"), *_common_headers(dialect)]
     if call.endpoint == "models":
         await exchange.whole(200, headers, openai.model_list())
+    elif call.endpoint == "balance":
+        await exchange.whole(200, headers, knobs.balance.encode() if knobs.balance else BALANCES[call.model])
     elif call.endpoint == "model":
         await exchange.whole(200, headers, orjson.dumps(openai.model_entry(call.model)))
     elif knobs.garbage and not call.stream:
@@ -154,6 +156,8 @@ def _understand(scope: Message, raw: bytes) -> Call:
     method, path = scope["method"], scope["path"]
     if method == "GET" and path == "/v1/models":
         return Call(OPENAI, "models", {}, "", False)
+    if method == "GET" and path in BALANCES:
+        return Call(OPENAI, "balance", {}, path, False)
     if method == "GET" and path.startswith(MODEL_PATH):
         return Call(OPENAI, "model", {}, path.removeprefix(MODEL_PATH), False)
     if path.startswith(GEMINI_PATH):
@@ -176,6 +180,13 @@ def _understand_gemini(scope: Message, raw: bytes) -> Call:
     sse = parse_qs(scope["query_string"].decode("latin-1")).get("alt") == ["sse"]
     return Call(GEMINI, "generate", _json(GEMINI, raw), model, stream, as_array=stream and not sse)
 
+
+# What DeepSeek and OpenRouter tell of an account, each at its own address.
+BALANCES = {
+    "/user/balance": b'{"is_available":true,"balance_infos":[{"currency":"CNY","total_balance":"110.00",'
+    b'"granted_balance":"10.00","topped_up_balance":"100.00"}]}',
+    "/v1/credits": b'{"data":{"total_credits":100.5,"total_usage":25.75}}',
+}
 
 POSTS: dict[str, tuple[Dialect, str]] = {
     "/v1/chat/completions": (OPENAI, "generate"),

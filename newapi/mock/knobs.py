@@ -31,6 +31,7 @@ class Knobs:
     drop_after: int | None = None  # cut the connection after so many events; 0: before the headers
     no_usage: bool = False  # say nothing about usage
     usage: str | None = None  # JSON sent literally as the usage
+    balance: str | None = None  # JSON sent literally as the balance of our account
     crlf: bool = False  # events end their lines with \r\n
     split_bytes: int | None = None  # the body arrives in pieces of so many bytes
     gzip: bool = False  # compress the body
@@ -79,7 +80,7 @@ def _json(raw: object) -> str:
 
 
 _BY_TYPE: Mapping[Any, Callable[[object], Any]] = {bool: _switch, int: _number, int | None: _number, str | None: _text}
-_BY_NAME: Mapping[str, Callable[[object], Any]] = {"status": _status, "usage": _json}
+_BY_NAME: Mapping[str, Callable[[object], Any]] = {"status": _status, "usage": _json, "balance": _json}
 PARSERS: Mapping[str, tuple[str, Callable[[object], Any]]] = {
     field.name.replace("_", "-"): (field.name, _BY_NAME.get(field.name) or _BY_TYPE[field.type])
     for field in fields(Knobs)

@@ -1,8 +1,11 @@
-"""What is known of the health of upstreams, and reports of what was seen: the records of scripts/health.lua. Pure."""
+"""What is known of the health of upstreams, and reports of what was seen: the records of scripts/health.lua. No I/O."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 
+from newapi.kernel import clock
 from newapi.kernel.meters import keys
 
 KEYS = [keys.breakers(), keys.flows(), keys.gauges(), keys.quotas()]
@@ -31,6 +34,23 @@ def key_target(key_id: int) -> str:
 def rest_ms(open_ms: int, trips: int) -> int:
     """How long the so-many-th rest in a row takes: doubled up to ten minutes, unless the first is longer."""
     return max(open_ms, min(open_ms << min(trips - 1, 20), REST_MS_MAX))
+
+
+def retry_after_s(header: str | None) -> int | None:
+    """How many seconds an upstream's Retry-After asks for, an hour at most; None when it says nothing that we read.
+
+    It is a number of seconds or an HTTP date (RFC 9110, 10.2.3).
+    """
+    text = (header or "").strip()
+    if text.isascii() and text.isdigit():
+        return min(int(text[:9]), RETRY_AFTER_S_MAX)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    seconds = -((clock.now_ms() - clock.to_ms(moment)) // 1_000)
+    return min(max(seconds, 0), RETRY_AFTER_S_MAX)
 
 
 @dataclass(frozen=True, slots=True)
