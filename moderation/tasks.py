@@ -2,10 +2,16 @@
 
 from celery import shared_task
 
-from moderation.services import sla
+from moderation.services import detecting, sla
 
 
 @shared_task
 def advance_clocks() -> int:
     """Record the warnings and breaches of case clocks that have come due."""
     return sla.advance()
+
+
+@shared_task
+def detect() -> int:
+    """Look at what calls have shown since the last time, and write down what the detectors notice."""
+    return detecting.run()
