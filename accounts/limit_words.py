@@ -39,3 +39,19 @@ def in_words(limits: Limits, *, with_budget: str = "") -> list[str]:
         window = Limits.BudgetWindow(limits.budget_window).label
         found.append(f"{money.display(limits.budget_nano, with_budget)} {window}")
     return found
+
+
+def read_percents(text: str) -> list[int]:
+    """The percentages typed as `80, 100`, ascending, each once. Raises ValueError for anything but whole numbers.
+
+    How many they may be and how large is for the model to judge.
+    """
+    items = [item.strip().removesuffix("%").strip() for item in text.split(",")]
+    if not all(item.isascii() and item.isdigit() and len(item) <= 3 for item in items if item):
+        raise ValueError("whole percentages with commas between, such as 80, 100")
+    return sorted({int(item) for item in items if item})
+
+
+def write_percents(percents: list[int]) -> str:
+    """Percentages as they would be typed."""
+    return ", ".join(str(percent) for percent in percents)

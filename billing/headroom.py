@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from redis.exceptions import RedisError
 
 from accounts import meters
+from accounts.limit_words import in_words
 from accounts.models import APIKey, Limits, Membership
 from billing.selectors import Spender, spent_nano
 from channels.models import ModelLimit
@@ -20,16 +21,17 @@ from newapi.kernel.meters.till import Meter
 # Limits of single models that are told beside a key's own.
 MODELS_MAX = 10
 
-LABELS = {
-    "requests_per_minute": ("requests this minute", "when the minute is over"),
-    "requests_per_day": ("requests today", "at midnight UTC"),
-    "tokens_per_minute": ("tokens this minute", "when the minute is over"),
-    "tokens_per_day": ("tokens today", "at midnight UTC"),
-    "in_flight": ("calls open now", "when one ends"),
-    "budget_day": ("budget of the day", "at midnight UTC"),
-    "budget_week": ("budget of the week", "on Monday, midnight UTC"),
-    "budget_month": ("budget of the month", "on the first, midnight UTC"),
-    "budget_total": ("budget in total", "when it is raised"),
+# Meter → what it counts, and when there is more again.
+WORDS = {
+    "requests_per_minute": ("requests in this minute", "when it is over"),
+    "requests_per_day": ("requests of today", "at midnight UTC"),
+    "tokens_per_minute": ("tokens in this minute", "when it is over"),
+    "tokens_per_day": ("tokens of today", "at midnight UTC"),
+    "in_flight": ("calls at once", "when one ends"),
+    "budget_day": ("funds of today's budget", "at midnight UTC"),
+    "budget_week": ("funds of this week's budget", "on Monday, midnight UTC"),
+    "budget_month": ("funds of this month's budget", "on the first, midnight UTC"),
+    "budget_total": ("funds of the budget in total", "when it is raised"),
 }
 
 
@@ -59,6 +61,11 @@ class Room:
             return 1.0
         return self.left / self.limit if self.limit else 0.0
 
+    @property
+    def state(self) -> str:
+        """`bad` when nothing is left, `warn` when at most a fifth is, else empty."""
+        return "bad" if self.left == 0 else "warn" if self.share <= 0.2 else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Holder:
@@ -72,11 +79,23 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
+class Around:
+    """What else limits the key: whose limits they are, all of them in words, and which leaves least now.
+
+    `tightest` is None where nothing is counted, such as for a limit on the size of one call.
+    """
+
+    words: str
+    limits: tuple[str, ...]
+    tightest: Room | None
+
+
+@dataclass(frozen=True, slots=True)
 class Headroom:
-    """`own`: of each limit of the key. `around`: (whose, tightest) for what else limits it, where anything does."""
+    """`own`: of each limit of the key that counts something. `around`: of everything it belongs to that is limited."""
 
     own: tuple[Room, ...]
-    around: tuple[tuple[str, Room], ...]
+    around: tuple[Around, ...]
     is_known: bool
 
 
@@ -89,8 +108,9 @@ def of_key(api_key: APIKey) -> Headroom:
     except (RedisError, OSError):
         rooms = [_unknown(api_key.organisation_id, holder) for holder in holders]
         is_known = False
-    around = [(holder.words, _tightest(found)) for holder, found in zip(holders[1:], rooms[1:], strict=True) if found]
-    return Headroom(tuple(rooms[0]), tuple(around), is_known)
+    currency = api_key.organisation.currency
+    around = (_told(holder, found, currency) for holder, found in zip(holders[1:], rooms[1:], strict=True))
+    return Headroom(tuple(rooms[0]), tuple(one for one in around if one.limits), is_known)
 
 
 def used_of(organisation_id: int, meter: Meter, *, spender: Spender, spender_id: int) -> int:
@@ -139,9 +159,10 @@ def _unknown(organisation_id: int, holder: Holder) -> list[Room]:
 
 
 def _room(meter: Meter, used: int | None) -> Room:
-    label, renews = LABELS[meter.name]
+    label, renews = WORDS[meter.name]
     return Room(meter.name, label, renews, meter.limit, used, meter.kind == "n")
 
 
-def _tightest(rooms: Iterable[Room]) -> Room:
-    return min(rooms, key=lambda room: room.share)
+def _told(holder: Holder, rooms: Iterable[Room], currency: str) -> Around:
+    tightest = min(rooms, key=lambda room: room.share, default=None)
+    return Around(holder.words, tuple(in_words(holder.limits, with_budget=currency)), tightest)

@@ -19,6 +19,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
+from accounts.limit_words import read_percents, write_percents
 from newapi.kernel import money
 
 _STYLED: dict[type[forms.Widget], type[forms.Widget]] = {
@@ -119,15 +120,15 @@ class PercentsField(forms.CharField):
         super().__init__(**kwargs)
 
     def to_python(self, value: Any) -> list[int]:  # type: ignore[override]
-        """The numbers. Raises ValidationError for anything else; how many and how large is the model's to judge."""
-        items = [item.strip().removesuffix("%").strip() for item in str(value or "").split(",")]
-        if not all(item.isascii() and item.isdigit() and len(item) <= 3 for item in items if item):
-            raise ValidationError("Whole percentages with commas between, such as 80, 100.")
-        return sorted({int(item) for item in items if item})
+        """The numbers. Raises ValidationError for anything else."""
+        try:
+            return read_percents(str(value or ""))
+        except ValueError as error:
+            raise ValidationError(str(error).capitalize() + ".") from None
 
     def prepare_value(self, value: Any) -> Any:
         """A stored list as it would be typed."""
-        return ", ".join(str(percent) for percent in value) if isinstance(value, list) else value
+        return write_percents(value) if isinstance(value, list) else value
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Whether the numbers differ."""

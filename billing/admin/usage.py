@@ -1,19 +1,24 @@
 """Calls: one row for each that was admitted, newest first."""
 
 import uuid
-from datetime import timedelta
-from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, DropdownFilter
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    BooleanRadioFilter,
+    ChoicesDropdownFilter,
+    FieldTextFilter,
+)
 from unfold.decorators import display
 
 from accounts.admin.base import Endless, ReadOnlyAdmin
 from accounts.admin.texts import moment, unbroken
+from billing.admin.usage_filters import RetriedFilter, StatusFilter, WhenFilter
 from billing.models import UsageEvent
-from newapi.kernel import clock, ids, money
+from channels.models import Channel
+from newapi.kernel import money
 
 _COMPONENTS = (
     ("input", "input_tokens", "input_cost_nano"),
@@ -22,51 +27,7 @@ _COMPONENTS = (
     ("output", "output_tokens", "output_cost_nano"),
     ("reasoning", "reasoning_tokens", "reasoning_cost_nano"),
 )
-
-
-class WhenFilter(DropdownFilter):
-    """By age. The key carries the time, so this is a range of keys and needs no other index."""
-
-    title = "time"
-    parameter_name = "since"
-    SINCE = {
-        "1h": ("Last hour", timedelta(hours=1)),
-        "24h": ("Last 24 hours", timedelta(hours=24)),
-        "7d": ("Last 7 days", timedelta(days=7)),
-        "30d": ("Last 30 days", timedelta(days=30)),
-        "90d": ("Last 90 days", timedelta(days=90)),
-    }
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The choices."""
-        return [(value, text) for value, (text, _) in self.SINCE.items()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[UsageEvent]) -> QuerySet[UsageEvent]:
-        """Only calls admitted since then."""
-        if self.value() not in self.SINCE:
-            return queryset
-        _, age = self.SINCE[self.value()]
-        return queryset.filter(id__gte=ids.first_at(clock.to_ms(clock.now() - age)))
-
-
-class StatusFilter(DropdownFilter):
-    """By what the caller saw."""
-
-    title = "answer"
-    parameter_name = "answer"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The choices."""
-        return [("ok", "Below 400"), ("client", "400 to 499"), ("server", "500 and above")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[UsageEvent]) -> QuerySet[UsageEvent]:
-        """Only calls answered so."""
-        ranges = {
-            "ok": {"status__lt": 400},
-            "client": {"status__gte": 400, "status__lt": 500},
-            "server": {"status__gte": 500},
-        }
-        return queryset.filter(**ranges[self.value()]) if self.value() in ranges else queryset
+_OUTCOMES = {"ok": "success", "error": "danger", "left": "warning", "lost": "danger", "cut": "warning"}
 
 
 @admin.register(UsageEvent)
@@ -83,12 +44,22 @@ class UsageEventAdmin(Endless, ReadOnlyAdmin):
         ("channel", AutocompleteSelectFilter),
         ("outcome", ChoicesDropdownFilter),
         StatusFilter,
+        RetriedFilter,
+        ("country", FieldTextFilter),
+        ("modality", ChoicesDropdownFilter),
+        ("source", ChoicesDropdownFilter),
+        ("is_test", BooleanRadioFilter),
     )
     search_fields = ("id",)
     search_help_text = "The whole request id, as in the x-request-id header"
     fieldsets = (
-        (None, {"fields": ["id", "at", "organisation", "project", "user", "api_key", "client_address"]}),
-        ("Call", {"fields": ["endpoint", "model", "channel", "upstream_key", "upstream_id", "is_stream", "attempts"]}),
+        (None, {"fields": ["id", "at", "organisation", "project", "user", "api_key", "test"]}),
+        ("Caller", {"fields": ["client_address", "country", "source", "modality", "domain"]}),
+        (
+            "Call",
+            {"fields": ["endpoint", "model", "asked_model", "channel", "upstream_key", "upstream_id", "is_stream"]},
+        ),
+        ("Attempts", {"fields": ["attempts", "failed"]}),
         ("Answer", {"fields": ["status", "outcome", "latency", "first_byte"]}),
         ("Cost", {"fields": ["usage_source", "breakdown", "cost", "price", "transaction"]}),
     )
@@ -114,10 +85,27 @@ class UsageEventAdmin(Endless, ReadOnlyAdmin):
         """By name."""
         return event.api_key.name
 
-    @display(description="Answer", label={"ok": "success", "error": "danger", "left": "warning", "lost": "danger"})
+    @display(description="Answer", label=_OUTCOMES)
     def result(self, event: UsageEvent) -> tuple[str, str]:
         """Status and outcome."""
         return event.outcome, f"{event.status} {event.get_outcome_display()}"
+
+    @display(description="Test key", boolean=True)
+    def test(self, event: UsageEvent) -> bool | None:
+        """Whether it was free and is in no sum; None for a row from before there were test keys."""
+        return event.is_test
+
+    @display(description="Failed before")
+    def failed(self, event: UsageEvent) -> str:
+        """The attempts before the last, a line each: channel, key, status, what came of it, how long it took."""
+        attempts = event.failed_attempts or []
+        names = dict(Channel.objects.filter(pk__in={one["channel"] for one in attempts}).values_list("pk", "name"))
+        lines = [
+            f"{number}. {names.get(one['channel'], 'a channel that is gone')} (key {one['key']}): "
+            f"{one['status'] or 'no status'}, {one['outcome']}, {one['ms']:,} ms"
+            for number, one in enumerate(attempts, start=1)
+        ]
+        return "\n".join(lines) or "None"
 
     @display(description="Tokens")
     def tokens(self, event: UsageEvent) -> str:

@@ -94,7 +94,8 @@ def read_page(wanted: CallFilter, query: QueryDict, *, organisation: Organisatio
 
 def one(organisation: Organisation, call_id: uuid.UUID) -> UsageEvent:
     """A call of the organisation. Raises Http404 for every other id."""
-    found = _with_names(UsageEvent.objects.filter(organisation=organisation, pk=call_id)).first()
+    calls = UsageEvent.objects.filter(organisation=organisation, pk=call_id).select_related("asked_model")
+    found = _with_names(calls).first()
     if found is None:
         raise Http404("There is no such call for you.")
     return found

@@ -8,13 +8,25 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Q
 
+from accounts.limit_words import WHEN_REACHED, read_percents, write_percents
 from accounts.models import APIKey, Limits, Organisation, Project
+from accounts.models.limits import default_alert_percents
 from newapi.kernel import addresses, clock, money
 
 COUNT_MAX = 10**12
 ADDRESSES_MAX = 200
 NOTE_MAX = 300
-_COUNTS = ("requests_per_minute", "tokens_per_minute", "tokens_per_day", "in_flight_max")
+# Limit → its label here.
+_COUNTS = {
+    "requests_per_minute": "Requests per minute",
+    "requests_per_day": "Requests per UTC day",
+    "tokens_per_minute": "Tokens per minute",
+    "tokens_per_day": "Tokens per UTC day",
+    "in_flight_max": "Calls open at once",
+    "body_bytes_max": "Bytes per call",
+    "output_tokens_max": "Output tokens per call",
+    "stream_seconds_max": "Seconds per stream",
+}
 # Errors of the service, by the field of the form that caused them.
 _FIELD_OF = {"budget_nano": "budget", "expires_at": "expires_on"}
 
@@ -27,9 +39,15 @@ class ProjectField(forms.ModelChoiceField):
         return f"{obj.name} · {obj.code}" if obj.code else obj.name
 
 
-def _count(label: str) -> forms.IntegerField:
-    widget = forms.NumberInput(attrs={"placeholder": "No limit", "inputmode": "numeric"})
-    return forms.IntegerField(label=label, required=False, min_value=0, max_value=COUNT_MAX, widget=widget)
+def _count(name: str) -> forms.IntegerField:
+    return forms.IntegerField(
+        label=_COUNTS[name],
+        required=False,
+        min_value=0,
+        max_value=COUNT_MAX,
+        widget=forms.NumberInput(attrs={"placeholder": "No limit", "inputmode": "numeric"}),
+        help_text=WHEN_REACHED[name],
+    )
 
 
 def reason_with(note: str) -> str:
@@ -71,10 +89,14 @@ class KeyForm(forms.Form):
         ),
         help_text="Addresses or ranges that may use the key, one a line. Empty: any.",
     )
-    requests_per_minute = _count("Requests per minute")
-    tokens_per_minute = _count("Tokens per minute")
-    tokens_per_day = _count("Tokens per UTC day")
-    in_flight_max = _count("Calls open at once")
+    requests_per_minute = _count("requests_per_minute")
+    requests_per_day = _count("requests_per_day")
+    tokens_per_minute = _count("tokens_per_minute")
+    tokens_per_day = _count("tokens_per_day")
+    in_flight_max = _count("in_flight_max")
+    body_bytes_max = _count("body_bytes_max")
+    output_tokens_max = _count("output_tokens_max")
+    stream_seconds_max = _count("stream_seconds_max")
     budget = forms.CharField(
         label="Budget",
         required=False,
@@ -82,6 +104,13 @@ class KeyForm(forms.Form):
         widget=forms.TextInput(attrs={"placeholder": "No limit", "inputmode": "decimal", "autocomplete": "off"}),
     )
     budget_window = forms.ChoiceField(label="Budget window", choices=Limits.BudgetWindow.choices)
+    budget_alert_percents = forms.CharField(
+        label="Budget alerts",
+        required=False,
+        max_length=40,
+        widget=forms.TextInput(attrs={"placeholder": "None", "autocomplete": "off"}),
+        help_text="Percentages of the budget at which a notice is sent, once in each window, such as 80, 100.",
+    )
     note = forms.CharField(
         label="Note for the record",
         required=False,
@@ -106,7 +135,10 @@ class KeyForm(forms.Form):
         project_field.queryset = projects
         models_field: Any = self.fields["models_allowed"]
         models_field.choices = _model_choices(list(model_names), api_key.models_allowed if api_key else [])
-        self.fields["budget"].help_text = f"The most it may spend in one window, in {organisation.currency}."
+        self.fields["budget"].help_text = (
+            f"The most it may spend in one window, in {organisation.currency}. "
+            "A call that may cost more than is left answers 402."
+        )
 
     def clean_expires_on(self) -> date | None:
         """A day that is over would make a key that never works; one that was set before may stand."""
@@ -142,11 +174,18 @@ class KeyForm(forms.Form):
             raise ValidationError(f"Between 0 and {money.EXACT_MAX_NANO // money.NANO:,}.")
         return nano
 
+    def clean_budget_alert_percents(self) -> list[int]:
+        """Text such as `80, 100`, as numbers."""
+        try:
+            return read_percents(self.cleaned_data["budget_alert_percents"])
+        except ValueError as error:
+            raise ValidationError(f"{str(error).capitalize()}.") from None
+
     def limits(self) -> dict[str, Any]:
         """The limits by the names of accounts.models.Limits."""
         data = self.cleaned_data
-        counts = {name: data[name] for name in _COUNTS}
-        return {**counts, "budget_nano": data["budget"], "budget_window": data["budget_window"]}
+        same = (*_COUNTS, "budget_window", "budget_alert_percents")
+        return {**{name: data[name] for name in same}, "budget_nano": data["budget"]}
 
     def values(self) -> dict[str, Any]:
         """Everything else, by the names of the key. The moment of expiry stays when its day was not changed."""
@@ -189,11 +228,20 @@ class NewKeyForm(KeyForm):
     """A key to be made. `once` names this very form, so that sending it again makes no second key."""
 
     once = forms.UUIDField(widget=forms.HiddenInput)
+    is_test = forms.BooleanField(
+        label="Test key",
+        required=False,
+        help_text="For development: it reaches test channels only, its calls cost nothing and are on no invoice. "
+        "It stays one for good.",
+    )
 
 
 def _initial(api_key: APIKey | None) -> dict[str, Any]:
     if api_key is None:
-        return {"budget_window": Limits.BudgetWindow.MONTH}
+        return {
+            "budget_window": Limits.BudgetWindow.MONTH,
+            "budget_alert_percents": write_percents(default_alert_percents()),
+        }
     expires_at = api_key.expires_at
     budget = api_key.budget_nano
     return {
@@ -203,6 +251,7 @@ def _initial(api_key: APIKey | None) -> dict[str, Any]:
         "expires_on": None if expires_at is None else (expires_at - timedelta(microseconds=1)).astimezone(UTC).date(),
         "addresses_allowed": "\n".join(api_key.addresses_allowed),
         "budget": "" if budget is None else money.plain(budget),
+        "budget_alert_percents": write_percents(api_key.budget_alert_percents),
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from accounts.limit_words import WHEN_REACHED
 from accounts.models import APIKey, AuditEvent, Organisation, Project, User
 from accounts.selectors import api_key_by_digest
 from billing.services import booking
@@ -25,7 +26,18 @@ def form(acme: Organisation, **fields: Any) -> dict[str, Any]:
         "name": "Invoice bot",
         "project": acme.projects.get(name="Main").pk,
         "budget_window": "month",
+        "budget_alert_percents": "80, 100",
         **fields,
+    }
+
+
+def unlimited(key: APIKey) -> dict[str, Any]:
+    """The form of a key that stands, with nothing limited and nothing changed."""
+    return {
+        "name": key.name,
+        "project": key.project_id,
+        "budget_window": "month",
+        "budget_alert_percents": "80, 100",
     }
 
 
@@ -101,11 +113,16 @@ def test_every_limit_of_the_form_reaches_the_key(
             models_allowed=["mock-small", "mock-gpt"],
             addresses_allowed="203.0.113.7\n\n 10.0.0.0/8 \n203.0.113.7",
             requests_per_minute="60",
+            requests_per_day="5000",
             tokens_per_minute="100000",
             tokens_per_day="0",
             in_flight_max="4",
+            body_bytes_max="1000000",
+            output_tokens_max="4096",
+            stream_seconds_max="300",
             budget="12.50",
             budget_window="week",
+            budget_alert_percents="95 %, 50,, 75",
             note="For the invoices",
         ),
     )
@@ -117,11 +134,16 @@ def test_every_limit_of_the_form_reaches_the_key(
     limits = {name: getattr(key, name) for name in APIKey.LIMIT_FIELDS}
     assert limits == {
         "requests_per_minute": 60,
+        "requests_per_day": 5000,
         "tokens_per_minute": 100_000,
         "tokens_per_day": 0,
         "in_flight_max": 4,
+        "body_bytes_max": 1_000_000,
+        "output_tokens_max": 4096,
+        "stream_seconds_max": 300,
         "budget_nano": 12_500_000_000,
         "budget_window": "week",
+        "budget_alert_percents": [50, 75, 95],
     }
     event = AuditEvent.objects.get(action="api_key.create")
     assert event.reason == "By the member in the portal: For the invoices"
@@ -139,6 +161,11 @@ def test_every_limit_of_the_form_reaches_the_key(
         ("budget", "9007200", "Between 0 and"),
         ("budget", "9999999999", "too large"),
         ("budget_window", "decade", "Select a valid choice"),
+        ("budget_alert_percents", "half", "Whole percentages with commas between"),
+        ("budget_alert_percents", "80, -5", "Whole percentages with commas between"),
+        ("budget_alert_percents", "0, 50", "At most 5 percentages from 1 to 100"),
+        ("budget_alert_percents", "50, 101", "At most 5 percentages from 1 to 100"),
+        ("budget_alert_percents", "1,2,3,4,5,6", "At most 5 percentages from 1 to 100"),
         ("requests_per_minute", "-1", "greater than or equal to 0"),
         ("requests_per_minute", "many", "Enter a whole number"),
         ("tokens_per_day", "1000000000001", "less than or equal to"),
@@ -168,7 +195,7 @@ def test_limits_are_changed_and_the_change_is_on_record(
 ) -> None:
     client = log_in(ben)
     epoch = Organisation.objects.get(pk=acme.pk).epoch
-    sent = {"name": "Ben's bot", "project": bens_key.project_id, "budget_window": "month", "requests_per_minute": "5"}
+    sent = {**unlimited(bens_key), "requests_per_minute": "5"}
     answer = client.post(f"/o/acme/keys/{bens_key.pk}", {**sent, "note": "Too eager"}, follow=True)
     assert "The next call obeys" in answer.content.decode()
     assert 'value="5"' in answer.content.decode()
@@ -275,7 +302,7 @@ def test_changes_are_limited_too_but_revoking_never(
     acme: Organisation, ben: User, bens_key: APIKey, log_in: LogIn
 ) -> None:
     client = log_in(ben)
-    sent = {"name": "Ben's bot", "project": bens_key.project_id, "budget_window": "month"}
+    sent = unlimited(bens_key)
     answers = {client.post(f"/o/acme/keys/{bens_key.pk}", sent).status_code for _ in range(60)}
     assert answers == {302}
     assert client.post(f"/o/acme/keys/{bens_key.pk}", sent).status_code == 429
@@ -318,3 +345,33 @@ def test_html_in_names_stays_text(acme: Organisation, ben: User, log_in: LogIn) 
     html = client.get("/o/acme/keys").content.decode()
     assert "<script>alert(1)" not in html
     assert "&lt;script&gt;alert(1)" in html
+
+
+@pytest.mark.req("CHN-15")
+def test_a_test_key_is_asked_for_when_it_is_made_and_stays_one(acme: Organisation, ben: User, log_in: LogIn) -> None:
+    client = log_in(ben)
+    assert "its calls cost nothing and are on no invoice" in client.get("/o/acme/keys/new").content.decode()
+    client.post("/o/acme/keys/new", form(acme, is_test="on"))
+    key = APIKey.objects.get()
+    assert key.is_test
+    assert AuditEvent.objects.get(action="api_key.create").changes == {"is_test": [None, True]}
+    client.post(f"/o/acme/keys/{key.pk}", {**unlimited(key), "is_test": ""})
+    key.refresh_from_db()
+    assert key.is_test
+    badge = '<span class="badge warn">Test</span>'
+    assert badge in client.get("/o/acme/keys").content.decode()
+    assert badge in client.get(f"/o/acme/keys/{key.pk}").content.decode()
+
+
+def test_a_key_is_for_work_unless_something_else_is_asked_for(acme: Organisation, ben: User, log_in: LogIn) -> None:
+    log_in(ben).post("/o/acme/keys/new", form(acme))
+    assert not APIKey.objects.get().is_test
+
+
+@pytest.mark.req("GW-02", "GW-03", "GW-07")
+def test_each_limit_says_what_happens_when_it_is_reached(acme: Organisation, ben: User, log_in: LogIn) -> None:
+    html = log_in(ben).get("/o/acme/keys/new").content.decode()
+    for name, words in WHEN_REACHED.items():
+        # The window and the percentages say it in the words of the field before them.
+        assert words in html or name.startswith("budget"), name
+    assert "A call that may cost more than is left answers 402." in html

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts.models import APIKey
 from accounts.permissions import Right, keys_visible_to, may_change_key
 from accounts.services import api_keys
+from billing import headroom
 from newapi.portal import key_list, snippets
 from newapi.portal.forms import KeyForm, NewKeyForm, reason_with
 from newapi.portal.offer import Offer, offers_to
@@ -90,7 +91,7 @@ def key(request: HttpRequest, seat: Seat, key_id: int) -> HttpResponse:
         "row": key_list.rows([_visible(seat, key_id)])[0],
         "form": form,
         "may_change": may_change,
-        "around": key_list.limits_around(seat, api_key),
+        "room": headroom.of_key(api_key),
         "base_url": snippets.base_url(request),
     }
     return page(request, seat, "portal/key.html", "keys", context, status=400 if form.errors else 200)
@@ -136,6 +137,7 @@ def _make(request: HttpRequest, seat: Seat, form: NewKeyForm) -> api_keys.NewKey
             addresses_allowed=values["addresses_allowed"],
             expires_at=values["expires_at"],
             limits=form.limits(),
+            is_test=form.cleaned_data["is_test"],
             actor=seat.user,
             reason=form.reason(),
             address=request.META.get("REMOTE_ADDR"),
