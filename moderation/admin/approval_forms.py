@@ -64,6 +64,7 @@ class ApplyForm(ReasonedForm):
         for name, kind in (
             ("category", _Kind.USE_CASE),
             ("has_human_review", _Kind.USE_CASE),
+            ("models_allowed", _Kind.USE_CASE),
             ("promises", _Kind.LABEL_OPT_OUT),
         ):
             # Read by the page's template.
@@ -76,6 +77,7 @@ class ApplyForm(ReasonedForm):
         code = data.get("category") if is_use_case else ""
         data["category"] = PolicyCategory.objects.filter(code=code).first()
         data["has_human_review"] = is_use_case and data.get("has_human_review", False)
+        data["models_allowed"] = data.get("models_allowed", []) if is_use_case else []
         data["promises"] = [] if is_use_case else data.get("promises", [])
         if is_use_case and data["category"] is None and "category" not in self.errors:
             self.add_error("category", "Say which one.")

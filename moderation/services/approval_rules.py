@@ -109,6 +109,8 @@ def _check_use_case(approval: Approval) -> None:
 def _check_label_opt_out(approval: Approval) -> None:
     if approval.category is not None:
         raise ValidationError({"category": "A label opt-out has no category."})
+    if approval.models_allowed:
+        raise ValidationError({"models_allowed": "A label opt-out holds for every model."})
     if set(approval.promises) - set(Approval.LABEL_PROMISES):
         raise ValidationError({"promises": "There is no such promise."})
     missing = [name for name in Approval.LABEL_PROMISES if name not in approval.promises]

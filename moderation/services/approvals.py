@@ -47,7 +47,7 @@ def request(
 ) -> Approval:
     """Apply for a use case of a category, or for answers without the explicit label. Nothing is allowed yet.
 
-    api_key: None for the whole organisation. models_allowed: names; empty for every model. promises: of
+    api_key: None for the whole organisation. models_allowed: names, of a use case; empty for every model. promises: of
     Approval.LABEL_PROMISES. Who may apply is the caller's to check. Raises ValidationError.
     """
     _check_reason(reason)

@@ -264,6 +264,10 @@ def test_a_use_case_is_approved_for_a_bounded_time(
         ({"models_allowed": [f"m{number}" for number in range(101)]}, "models_allowed"),
         ({"promises": list(PROMISES)}, "promises"),
         ({"kind": "label_opt_out", "promises": list(PROMISES)}, "category"),
+        (
+            {"kind": "label_opt_out", "promises": PROMISES, "category": None, "models_allowed": ["mock-gpt"]},
+            "models_allowed",
+        ),
     ],
 )
 def test_nonsense_is_not_applied_for(acme: Organisation, ada: User, words: dict[str, object], complaint: str) -> None:
