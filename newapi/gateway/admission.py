@@ -125,7 +125,7 @@ def _admission(
         organisation_id=passport.organisation_id,
         epoch=passport.epoch,
         catalogue_version=version,
-        request_id=str(caller.request_id),
+        request_id=caller.trace,
         meters=meters,
         input_tokens=input_tokens,
         output_tokens=output_tokens,

@@ -3,9 +3,9 @@
 from typing import Any
 
 import orjson
-from django.http.response import HttpResponseBase
 
 from newapi.gateway.refusals import limit_headers
+from newapi.gateway.responses import PlainHeaders
 from newapi.gateway.routing import Hop
 from newapi.gateway.ticket import Ticket
 from newapi.kernel import clock
@@ -45,27 +45,27 @@ def _output_bound(ticket: Ticket) -> int | None:
     return most if held is None else min(held, most)
 
 
-def put_headers(response: HttpResponseBase, ticket: Ticket) -> None:
+def put_headers(response: PlainHeaders, ticket: Ticket) -> None:
     """What a caller learns beside the answer: limits, which model served, and the marks of generated content.
 
     The marks are headers, so that the answer's JSON stays what the upstream said (GW-23); the request id,
     which every answer has, is the trace that stays even after an opt-out.
     """
-    for name, value in limit_headers(ticket).items():
-        response[name] = value
+    for name, value in limit_headers(ticket):
+        response.put(name, value)
     if ticket.record.asked_model is not None:
-        response["x-model-served"] = ticket.permit.model.name
+        response.put("x-model-served", ticket.permit.model.name)
     passport = ticket.caller.passport
     if not passport.is_label_waived(clock.now_ms()):
-        response["x-ai-generated"] = "true"
+        response.put("x-ai-generated", "true")
     if passport.domain:
-        response["x-human-review"] = "required"
+        response.put("x-human-review", "required")
 
 
-def cost_headers(response: HttpResponseBase, ticket: Ticket, cost_nano: int) -> None:
+def cost_headers(response: PlainHeaders, ticket: Ticket, cost_nano: int) -> None:
     """What the call cost, on answers that are not streamed."""
-    response["x-cost-nano"] = str(cost_nano)
-    response["x-cost-currency"] = ticket.permit.rates.currency
+    response.put("x-cost-nano", str(cost_nano))
+    response.put("x-cost-currency", ticket.permit.rates.currency)
 
 
 def cost_note(ticket: Ticket, cost_nano: int) -> bytes:

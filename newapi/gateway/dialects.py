@@ -6,9 +6,10 @@ from typing import Any
 
 import orjson
 from django.core.exceptions import RequestDataTooBig
-from django.http import Http404, HttpResponse
+from django.http import Http404
 from rest_framework import exceptions
 
+from newapi.gateway.responses import CallResponse
 from newapi.kernel import errors
 
 log = logging.getLogger(__name__)
@@ -29,17 +30,17 @@ def openai_error(error: errors.CallError) -> bytes:
 BODIES: Mapping[str, Callable[[errors.CallError], bytes]] = {"openai": openai_error}
 
 
-def response_of(error: errors.CallError, *, dialect: str = "openai") -> HttpResponse:
+def response_of(error: errors.CallError, *, dialect: str = "openai") -> CallResponse:
     """The error as a response, with Retry-After where it has one."""
-    response = HttpResponse(BODIES[dialect](error), status=error.status, content_type="application/json")
+    response = CallResponse(BODIES[dialect](error), status=error.status, content_type="application/json")
     if error.retry_after_s is not None:
-        response["Retry-After"] = str(max(1, error.retry_after_s))
+        response.put("Retry-After", str(max(1, error.retry_after_s)))
     for name, value in error.headers.items():
-        response[name] = value
+        response.put(name, value)
     return response
 
 
-def handle_exception(exc: Exception, context: Mapping[str, Any]) -> HttpResponse:
+def handle_exception(exc: Exception, context: Mapping[str, Any]) -> CallResponse:
     """DRF's exception handler for every API of the project. Nothing of the request reaches the log."""
     error = as_call_error(exc)
     if error.status >= 500 and not isinstance(exc, errors.CallError):

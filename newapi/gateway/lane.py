@@ -14,7 +14,8 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
 from newapi.gateway import dialects, urls, views
-from newapi.gateway.relay import EventStreamResponse
+from newapi.gateway.responses import CallResponse
+from newapi.gateway.streaming import EventStreamResponse
 from newapi.kernel import errors, ids
 
 Message = MutableMapping[str, Any]
@@ -81,9 +82,9 @@ async def _read_body(receive: Receive) -> bytes:
     return b"".join(parts)
 
 
-def _failure(error: errors.CallError) -> HttpResponse:
+def _failure(error: errors.CallError) -> CallResponse:
     response = dialects.response_of(error)
-    response["x-request-id"] = str(ids.uuid7())
+    response.put("x-request-id", str(ids.uuid7()))
     return response
 
 

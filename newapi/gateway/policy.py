@@ -16,8 +16,10 @@ from newapi.gateway.uses import shown
 from newapi.kernel import addresses, clock, errors
 from newapi.kernel.places import Place
 
+# These two are made anew for every call, so not frozen: that would double what making one costs.
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Permit:
     """What a call was allowed: a model, at a price, over these routes."""
 
@@ -26,7 +28,7 @@ class Permit:
     routes: tuple[RouteEntry, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Origin:
     """Where a call comes from. `user_agent` is looked at by blocklists only (GW-34)."""
 

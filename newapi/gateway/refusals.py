@@ -45,33 +45,32 @@ def _over(meter: Meter, answer: Refused, admission: Admission) -> errors.CallErr
         "f": f"{whose} may have {meter.limit} calls in flight.",
     }
     error = errors.RateLimited(words[meter.kind], retry_after_s=wait_s, details={"limit": meter.name, "scope": scope})
-    if group := _GROUPS.get(meter.kind):
-        error.headers = _limit_headers(group, meter.limit, left, wait_s)
+    if names := _GROUPS.get(meter.kind):
+        error.headers = dict(_limit_headers(names, meter.limit, left, wait_s))
     return error
 
 
-_GROUPS = {"c": "requests", "t": "tokens"}
-
-
-def limit_headers(ticket: Ticket) -> dict[str, str]:
+def limit_headers(ticket: Ticket) -> list[tuple[str, str]]:
     """x-ratelimit-{limit,remaining,reset}-{requests,tokens} of the tightest meter of each kind."""
-    tightest: dict[str, tuple[int, int, int]] = {}
-    admitted = ticket.hold.admitted
-    for index, meter in enumerate(ticket.hold.admission.meters.meters if admitted.left else ()):
-        if group := _GROUPS.get(meter.kind):
-            remaining, reset_ms = admitted.left_of(index)
-            if group not in tightest or remaining < tightest[group][1]:
-                tightest[group] = (meter.limit, remaining, reset_ms)
-    headers: dict[str, str] = {}
+    admitted, meters = ticket.hold.admitted, ticket.hold.admission.meters
+    if not admitted.left:
+        return []  # a repeated ADMIT does not say what is left
     now_ms = clock.now_ms()
-    for group, (limit, remaining, reset_ms) in tightest.items():
-        headers |= _limit_headers(group, limit, remaining, max(0, -(-(reset_ms - now_ms) // 1000)))
+    headers: list[tuple[str, str]] = []
+    for names, counting in ((_REQUESTS, meters.of_calls), (_TOKENS, meters.of_tokens)):
+        if counting:
+            remaining, reset_ms, limit = min((*admitted.left_of(index), limit) for index, limit in counting)
+            headers += _limit_headers(names, limit, remaining, max(0, -(-(reset_ms - now_ms) // 1000)))
     return headers
 
 
-def _limit_headers(group: str, limit: int, remaining: int, reset_s: int) -> dict[str, str]:
-    return {
-        f"x-ratelimit-limit-{group}": str(limit),
-        f"x-ratelimit-remaining-{group}": str(max(0, remaining)),
-        f"x-ratelimit-reset-{group}": f"{reset_s}s",
-    }
+def _names(group: str) -> tuple[str, str, str]:
+    return f"x-ratelimit-limit-{group}", f"x-ratelimit-remaining-{group}", f"x-ratelimit-reset-{group}"
+
+
+_REQUESTS, _TOKENS = _names("requests"), _names("tokens")
+_GROUPS = {"c": _REQUESTS, "t": _TOKENS}
+
+
+def _limit_headers(names: tuple[str, str, str], limit: int, remaining: int, reset_s: int) -> list[tuple[str, str]]:
+    return [(names[0], str(limit)), (names[1], str(max(0, remaining))), (names[2], f"{reset_s}s")]

@@ -8,16 +8,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import orjson
-from django.http import HttpResponse, StreamingHttpResponse
-from django.http.response import HttpResponseBase
 
 from billing.pricing import Tokens
 from newapi.gateway import bodies, routing, usage
 from newapi.gateway.attempts import Attempts
 from newapi.gateway.engine import Engine
 from newapi.gateway.reached import Reached
-from newapi.gateway.routing import Hop, Wish
-from newapi.gateway.streaming import EventStream
+from newapi.gateway.responses import CallResponse
+from newapi.gateway.routing import Hop
+from newapi.gateway.streaming import EventStream, EventStreamResponse
 from newapi.gateway.ticket import Ticket
 from newapi.gateway.upstream import Broken, TimedOut, Unreachable
 from newapi.kernel import clock, errors
@@ -41,7 +40,7 @@ class Relay:
         self.attempts = Attempts(engine.board)
         self._last: errors.CallError | None = None
 
-    async def run(self) -> HttpResponseBase:
+    async def run(self) -> CallResponse | EventStreamResponse:
         """Answer the call. Whatever happens, the hold is settled."""
         try:
             return await self._reach(self._stream if self.ticket.call.is_stream else self._whole)
@@ -116,15 +115,16 @@ class Relay:
     async def _next_hop(self) -> Hop | None:
         """The next hop, its trials claimed."""
         permit = self.ticket.permit
-        wish = Wish(permit.model.strategy, self._together(permit.model.affinity))
+        together = self._together(permit.model.affinity)
         while True:
             hop = routing.next_hop(
                 permit.routes,
                 protocol="openai",
                 tried=self.attempts.tried,
                 health=self.engine.board,
-                wish=wish,
                 now_ms=clock.now_ms(),
+                strategy=permit.model.strategy,
+                together=together,
             )
             if hop is None or await self.attempts.claim(hop):
                 return hop
@@ -177,7 +177,7 @@ class Relay:
         reached.answer.close()
         raise _Elsewhere(error)
 
-    async def _whole(self, reached: Reached) -> HttpResponse:
+    async def _whole(self, reached: Reached) -> CallResponse:
         """Read an answer that is not streamed, settle, and hand it on as it came."""
         raw = await reached.answer.read()
         status = reached.answer.status
@@ -203,12 +203,12 @@ class Relay:
             upstream_id=_text(body.get("id")),
             said=raw,
         )
-        response = HttpResponse(raw, status=status, content_type=reached.answer.content_type)
+        response = CallResponse(raw, status=status, content_type=reached.answer.content_type)
         bodies.put_headers(response, self.ticket)
         bodies.cost_headers(response, self.ticket, cost_nano)
         return response
 
-    async def _refused(self, reached: Reached, raw: bytes) -> HttpResponse:
+    async def _refused(self, reached: Reached, raw: bytes) -> CallResponse:
         """The upstream refused the call itself (too long, bad parameter): its words, without our secrets."""
         self.attempts.answer(reached)
         await self.settle(
@@ -216,11 +216,11 @@ class Relay:
         )
         secret = reached.hop.key.headers["Authorization"].removeprefix("Bearer ").encode()
         raw = raw.replace(secret, b"***")
-        response = HttpResponse(raw, status=reached.answer.status, content_type=reached.answer.content_type)
+        response = CallResponse(raw, status=reached.answer.status, content_type=reached.answer.content_type)
         bodies.put_headers(response, self.ticket)
         return response
 
-    async def _stream(self, reached: Reached) -> HttpResponseBase:
+    async def _stream(self, reached: Reached) -> CallResponse | EventStreamResponse:
         """Begin to pass a stream on. The first bytes are awaited here, so that failing before them can go elsewhere."""
         if reached.answer.status >= 400 or "event-stream" not in reached.answer.content_type:
             return await self._whole(reached)
@@ -258,16 +258,6 @@ class Relay:
         ]
         waits = [end - now_ms for end in ends if end > now_ms]
         return max(1, -(-min(waits) // 1000)) if waits else 5
-
-
-class EventStreamResponse(StreamingHttpResponse):
-    """A streamed answer that wants to know when its caller leaves."""
-
-    def __init__(self, stream: EventStream, content_type: str) -> None:
-        super().__init__(stream.events(), content_type=content_type)
-        self.stream = stream
-        self["Cache-Control"] = "no-cache"
-        self["X-Accel-Buffering"] = "no"
 
 
 class _Elsewhere(Exception):

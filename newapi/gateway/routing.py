@@ -32,7 +32,7 @@ class Health(Protocol):
         """How long its answers take to begin, or None when nobody knows."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Hop:
     """One way to an upstream. `trials` are what must be claimed first, because they come back from a rest."""
 
@@ -69,29 +69,23 @@ class Tried:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """How a channel is chosen within a tier. `together` is the same for calls that should meet one prompt cache."""
-
-    strategy: str = "weighted"
-    together: bytes = b""
-
-
 def next_hop(
     routes: Sequence[RouteEntry],
     *,
     protocol: str,
     tried: Tried,
     health: Health,
-    wish: Wish,
     now_ms: int,
+    strategy: str = "weighted",
+    together: bytes = b"",
     dice: Dice = random.random,
 ) -> Hop | None:
     """The next hop, or None when every way is used up or at rest.
 
     Highest priority first, and a tier is used up before the next. Within a tier untried channels, then further
     keys of channels that failed. A channel that comes back from a rest is tried first, by one call at a time.
-    Weight 0 serves only when nothing else is left in the tier.
+    Weight 0 serves only when nothing else is left in the tier. together: the same for calls that should meet one
+    prompt cache; goes before the strategy.
     """
     hops = [
         hop
@@ -111,9 +105,9 @@ def next_hop(
     choice = [hop for hop in choice if hop.channel.weight] or choice
     if len(choice) == 1:
         return choice[0]
-    if wish.together:
-        return _together(choice, wish.together)
-    return _STRATEGIES[wish.strategy](choice, health, dice)
+    if together:
+        return _together(choice, together)
+    return _STRATEGIES[strategy](choice, health, dice)
 
 
 def _ways(route: RouteEntry, health: Health, now_ms: int) -> list[Hop]:

@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
 import orjson
+from django.http import StreamingHttpResponse
 
 from billing.pricing import Tokens
 from newapi.gateway import bodies, dialects, sse, usage
 from newapi.gateway.reached import Reached
+from newapi.gateway.responses import PlainHeaders
 from newapi.gateway.ticket import Ticket
 from newapi.gateway.upstream import Broken, TimedOut, UpstreamFault
 from newapi.kernel import clock, errors
@@ -234,3 +236,13 @@ class EventStream:
             said=b"".join(self._kept[-SAID_EVENTS:]),
             broke_off=outcome == "error",
         )
+
+
+class EventStreamResponse(PlainHeaders, StreamingHttpResponse):
+    """A streamed answer that wants to know when its caller leaves."""
+
+    def __init__(self, stream: EventStream, content_type: str) -> None:
+        super().__init__(stream.events(), content_type=content_type)
+        self.stream = stream
+        self.put("Cache-Control", "no-cache")
+        self.put("X-Accel-Buffering", "no")

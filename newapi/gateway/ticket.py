@@ -22,6 +22,8 @@ class Caller:
     passport: Passport
     origin: Origin
     request_id: uuid.UUID
+    # The same as text, which is what the caller sees.
+    trace: str
     started_ms: int
 
 

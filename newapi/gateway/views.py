@@ -5,8 +5,7 @@ from typing import Any, ClassVar
 import orjson
 from asgiref.sync import markcoroutinefunction
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
+from django.http import HttpRequest
 from redis.exceptions import RedisError
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -18,10 +17,14 @@ from newapi.gateway.engine import Engine
 from newapi.gateway.parsing import Call
 from newapi.gateway.policy import Origin
 from newapi.gateway.relay import Relay
+from newapi.gateway.responses import CallResponse
+from newapi.gateway.streaming import EventStreamResponse
 from newapi.gateway.ticket import Caller
 from newapi.gateway.uses import shown
 from newapi.kernel import clock, errors, ids, places
 from newapi.middleware import client_address
+
+Answer = CallResponse | EventStreamResponse
 
 
 class CallView(APIView):
@@ -35,7 +38,7 @@ class CallView(APIView):
     def as_view(cls, **initkwargs: Any) -> Any:
         """An async view, exempt from CSRF because keys are no cookies."""
 
-        async def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        async def view(request: HttpRequest, *args: Any, **kwargs: Any) -> Answer:
             self = cls(**initkwargs)
             self.setup(request, *args, **kwargs)
             return await self.dispatch(request, *args, **kwargs)
@@ -45,9 +48,10 @@ class CallView(APIView):
         markcoroutinefunction(view)
         return view
 
-    async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+    async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Answer:  # type: ignore[override]
         """Authenticate, check, answer; every failure becomes the dialect's envelope, every answer has its id."""
         request_id = ids.uuid7()
+        trace = str(request_id)
         started_ms = clock.now_ms()
         self.request = drf_request = Request(request, authenticators=self.get_authenticators())
         self.headers = {}
@@ -57,7 +61,7 @@ class CallView(APIView):
             self.engine = engine.running() or await engine.started()
             raw_key = presented_key(request.META)
             passport = await self.engine.passport_of(raw_key)
-            self.caller = Caller(raw_key, passport, _origin(request), request_id, started_ms)
+            self.caller = Caller(raw_key, passport, _origin(request), request_id, trace, started_ms)
             request.caller = self.caller  # type: ignore[attr-defined]
             self.check_permissions(drf_request)
             response = await self.answer(request, *args, **kwargs)
@@ -69,9 +73,13 @@ class CallView(APIView):
         except Exception as error:
             response = self.handle_exception(error)
             self.tell_refusal(error)
-        response["x-request-id"] = str(request_id)
+        response.put("x-request-id", trace)
         metrics.answered(self.endpoint, response.status_code, clock.now_ms() - started_ms)
         return response
+
+    def handle_exception(self, exc: Exception) -> Any:
+        """A CallResponse in the dialect of the path: newapi.gateway.dialects makes it."""
+        return super().handle_exception(exc)
 
     methods: ClassVar[frozenset[str]] = frozenset({"POST"})
     engine: Engine
@@ -80,7 +88,7 @@ class CallView(APIView):
     # From then on the relay tells what becomes of the call.
     is_admitted = False
 
-    async def answer(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    async def answer(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Answer:
         """Parse, admit, relay."""
         assert self.caller is not None
         if len(request.body) > settings.GATEWAY_BODY_BYTES_MAX:
@@ -126,7 +134,7 @@ class Models(CallView):
     endpoint = "models"
     methods = frozenset({"GET", "HEAD"})
 
-    async def answer(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    async def answer(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Answer:
         """The list, or one model of it. Raises ModelNotFound."""
         caller = self.caller
         assert caller is not None
@@ -146,11 +154,11 @@ class Nothing(CallView):
 
     endpoint = "unknown"
 
-    async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+    async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Answer:  # type: ignore[override]
         """The 404."""
         self.request, self.headers = Request(request), {}
         response = self.handle_exception(errors.RouteNotFound(f"There is nothing at {shown(request.path)}."))
-        response["x-request-id"] = str(ids.uuid7())
+        response.put("x-request-id", str(ids.uuid7()))
         return response
 
 
@@ -173,5 +181,5 @@ def _shape(name: str, entry: ModelEntry) -> dict[str, Any]:
     }
 
 
-def _json(body: dict[str, Any]) -> HttpResponse:
-    return HttpResponse(orjson.dumps(body), content_type="application/json")
+def _json(body: dict[str, Any]) -> CallResponse:
+    return CallResponse(orjson.dumps(body), content_type="application/json")

@@ -3,6 +3,8 @@
 The health of upstreams is everybody's: it has a hash tag of its own.
 """
 
+import functools
+
 # Fixed for the life of an installation: changing it would lose track of holds and unposted usage.
 SHARDS = 16
 
@@ -17,26 +19,31 @@ def till(organisation_id: int) -> str:
     return f"{{s{organisation_id % SHARDS:02d}}}t:{organisation_id}"
 
 
+@functools.cache
 def holds(shard: int) -> str:
     """Hash: request id → record of the hold."""
     return f"{{s{shard:02d}}}holds"
 
 
+@functools.cache
 def due(shard: int) -> str:
     """Sorted set: request id by deadline in ms."""
     return f"{{s{shard:02d}}}due"
 
 
+@functools.cache
 def marks(shard: int) -> str:
     """Hash: request id → output tokens seen so far."""
     return f"{{s{shard:02d}}}marks"
 
 
+@functools.cache
 def usage(shard: int) -> str:
     """Stream of usage events that are not posted yet."""
     return f"{{s{shard:02d}}}usage"
 
 
+@functools.cache
 def catalogue(shard: int) -> str:
     """The newest version of the catalogue."""
     return f"{{s{shard:02d}}}catalogue"

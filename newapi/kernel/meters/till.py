@@ -34,15 +34,25 @@ class MeterSet:
     meters: tuple[Meter, ...]
     keys: tuple[str, ...]
     args: tuple[str | int, ...]
+    # Index and limit of the meters that count calls, and of those that count tokens.
+    of_calls: tuple[tuple[int, int], ...]
+    of_tokens: tuple[tuple[int, int], ...]
 
     @classmethod
     def of(cls, meters: Sequence[Meter]) -> "MeterSet":
         """Prepare a set once, for all the calls of a key."""
         args = tuple(arg for meter in meters for arg in (meter.kind, meter.limit, meter.window.value))
-        return cls(tuple(meters), tuple(meter.key for meter in meters), args)
+
+        def counting(kind: str) -> tuple[tuple[int, int], ...]:
+            return tuple((index, meter.limit) for index, meter in enumerate(meters) if meter.kind == kind)
+
+        return cls(tuple(meters), tuple(meter.key for meter in meters), args, counting("c"), counting("t"))
 
 
-@dataclass(frozen=True, slots=True)
+# Made anew for every call, so not frozen: that would double what making one costs. Nothing changes them.
+
+
+@dataclass(slots=True)
 class Admission:
     """What a call asks of the meters. Tokens are upper bounds, money is nano."""
 
@@ -64,7 +74,7 @@ class Admission:
     unposted_max: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Admitted:
     """The call may go. `left` is the script's: remaining and end of window (ms) of each meter, in turn, as digits."""
 
