@@ -99,7 +99,8 @@ function reports.fail(i)
       rest(target, trips, open_ms, 'A trial failed: ' .. what)
     end
   elseif failures >= most then
-    rest(target, 1, open_ms, whole(failures) .. ' failures in a row, the last: ' .. what)
+    local row = failures == 1 and 'A failure: ' or whole(failures) .. ' failures in a row, the last: '
+    rest(target, 1, open_ms, row .. what)
   elseif calls >= CALLS_LEAST and errors * 100 >= percent * calls then
     rest(target, 1, open_ms, whole(errors) .. ' of ' .. whole(calls) .. ' calls failed, the last: ' .. what)
   end
