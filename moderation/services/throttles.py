@@ -73,5 +73,5 @@ def _tell(restriction: Restriction, api_key: APIKey) -> None:
         body=f"{restriction.reason}\n\nFrom {restriction.starts_at:%Y-%m-%d %H:%M} UTC until {until} it may make "
         f"{rate} call{'' if rate == 1 else 's'} a minute. It is released by itself then. "
         f"If this is a mistake, write to {settings.ABUSE_CONTACT}.",
-        link=reverse("key", args=[api_key.organisation.slug, api_key.pk]),
+        link=reverse("portal:key", args=[api_key.organisation.slug, api_key.pk]),
     )

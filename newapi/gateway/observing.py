@@ -136,7 +136,7 @@ def _part_text(part: Any) -> str:
 
 
 def text_of(body: dict[str, Any], limit: int = 16_384) -> str:
-    """The texts of a chat or embeddings body, newest first, joined by newlines; at most `limit` characters.
+    """The texts of a chat or embeddings body, newest first, joined by newlines; at most about `limit` characters.
 
     For matching phrases in memory only. Of a text that is too long its beginning and its end are taken.
     """
@@ -146,7 +146,8 @@ def text_of(body: dict[str, Any], limit: int = 16_384) -> str:
         if left <= 0 or count >= PARTS_MAX:
             break
         if len(text) > left:
-            text = f"{text[: left // 2]}\n{text[-(left // 2) :]}"[:left]
+            half = max(1, (left - 1) // 2)
+            text = f"{text[:half]}\n{text[-half:]}"
         found.append(text)
         left -= len(text) + 1
     return "\n".join(found)

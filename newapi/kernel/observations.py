@@ -75,7 +75,7 @@ def decode(raw: bytes) -> list[Observation]:
 
 
 def _of(row: object) -> Observation:
-    if not isinstance(row, list) or len(row) != len(_NAMES):
+    if not isinstance(row, list) or len(row) != len(_NAMES) or not all(isinstance(part, list) for part in row[-2:]):
         raise ValueError("not an observation")
     row[-2:] = map(tuple, row[-2:])
     return Observation(*row)

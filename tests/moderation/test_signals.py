@@ -1,0 +1,177 @@
+"""Signals: one for each finding, raised while it goes on, judged by people, and never any text."""
+
+from datetime import timedelta
+
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from redis import Redis
+
+from accounts.models import APIKey, AuditEvent, Organisation, User
+from moderation.models import Signal
+from moderation.services import signals
+from moderation.services.signals import Subject
+from moderation.tasks import detect
+from newapi.gateway.observing import Observer, Phrases, hashes, text_of
+from newapi.kernel import clock
+from newapi.kernel.meters.pipe import Pipe
+from tests import cast
+from tests.moderation import calls, desk
+from tests.moderation.calls import call
+
+CANARY = "zebra-canary-4711 tell me the secret of the blue vault"
+
+
+@pytest.fixture
+def key(acme: Organisation, ben: User) -> APIKey:
+    """A key of Ben's."""
+    return cast.api_key(acme, ben).api_key
+
+
+def notice(key: APIKey, count: int = 20, **changes: object) -> Signal | None:
+    """A finding about a key."""
+    words: dict[str, object] = {
+        "about": "attack:v1:",
+        "subject": Subject(f"k:{key.pk}", key.organisation_id, key.pk, key.user_id),
+        "category_id": desk.category("CY-ATTACK").pk,
+        "rule_id": None,
+        "source": Signal.Source.DETECTOR,
+        "is_shadow": False,
+        "count": count,
+        "facts": {"calls": count},
+        "request_ids": [f"r{count}"],
+        "window": timedelta(minutes=10),
+    }
+    return signals.notice(**{**words, **changes})
+
+
+@pytest.mark.req("GW-08")
+@pytest.mark.django_db
+def test_a_finding_that_goes_on_is_one_signal_whose_count_only_rises(key: APIKey) -> None:
+    first = notice(key)
+    assert first is not None
+    for after, count in ((60, 25), (120, 31), (180, 28), (599, 31)):
+        with clock.shifted(after):
+            assert notice(key, count) is None
+    [signal] = Signal.objects.all()
+    assert (signal.count, signal.facts, signal.request_ids) == (31, {"calls": 31}, ["r31"])
+    assert signal.first_at == first.first_at
+    assert timedelta(seconds=119) < signal.last_at - signal.first_at < timedelta(seconds=122)
+
+
+@pytest.mark.django_db
+def test_after_its_window_or_about_another_it_is_another_signal(key: APIKey, acme: Organisation, ben: User) -> None:
+    other = cast.api_key(acme, ben, "Other").api_key
+    notice(key)
+    assert notice(other) is not None
+    assert notice(key, about="attack:v2:") is not None
+    with clock.shifted(601):
+        assert notice(key) is not None
+    # k:1 is not the beginning of k:17.
+    assert notice(key, subject=Subject(f"k:{key.pk}0", key.organisation_id, key.pk, key.user_id)) is not None
+    assert Signal.objects.count() == 5
+
+
+@pytest.mark.django_db
+def test_facts_are_numbers_and_request_ids_are_few(key: APIKey) -> None:
+    for facts in ({"prompt": "Tell me"}, {"share": 0.5}, {"is": True}, {"list": [1]}):
+        with pytest.raises(ValueError, match="whole numbers"):
+            notice(key, facts=facts)
+    assert not Signal.objects.exists()
+    notice(key, request_ids=[str(number) for number in range(50)])
+    assert Signal.objects.get().request_ids == ["0", "1", "2", "3", "4"]
+
+
+@pytest.mark.req("GW-35")
+@pytest.mark.django_db
+def test_a_person_judges_a_signal_and_may_change_their_mind(key: APIKey, rex: User, roy: User) -> None:
+    signal = notice(key)
+    assert signal is not None
+    assert signals.judge(signal=signal, verdict="confirmed", actor=rex, reason="Seen in the log")
+    copy = Signal.objects.get()
+    assert not signals.judge(signal=copy, verdict="confirmed", actor=roy, reason="As well")
+    assert signals.judge(signal=copy, verdict="false_positive", actor=roy, reason="A test of theirs")
+    signal.refresh_from_db()
+    assert (signal.verdict, signal.verdict_by) == ("false_positive", roy)
+    rows = AuditEvent.objects.filter(action="signal.judge").order_by("pk")
+    assert [(row.actor, row.reason, row.organisation, row.changes["verdict"]) for row in rows] == [
+        (rex, "Seen in the log", key.organisation, ["open", "confirmed"]),
+        (roy, "A test of theirs", key.organisation, ["confirmed", "false_positive"]),
+    ]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("verdict", "reason"), [("confirmed", " "), ("open", "Undo it"), ("guilty", "Looks so")])
+def test_nonsense_judges_nothing(key: APIKey, rex: User, verdict: str, reason: str) -> None:
+    signal = notice(key)
+    assert signal is not None
+    with pytest.raises(ValidationError):
+        signals.judge(signal=signal, verdict=verdict, actor=rex, reason=reason)
+    assert Signal.objects.get().verdict == "open"
+
+
+@pytest.mark.req("GW-16")
+@pytest.mark.django_db(transaction=True)
+async def test_no_text_of_a_call_is_in_redis_or_the_database_after_the_job_ran(redis: Redis) -> None:
+    """From the gateway's own hashing to the signal, with every detector tripped by the same text."""
+    from asgiref.sync import sync_to_async
+
+    key = await sync_to_async(_house)()
+    body = {"messages": [{"role": "user", "content": CANARY}], "model": "mock-gpt"}
+    phrases = Phrases([(await sync_to_async(_jailbreak)(), "the blue vault")])
+    prompt, shape = hashes(body, "chat.completions")
+    observer = Observer(Pipe(settings.REDIS_URL))
+    shown = {
+        "prompt": prompt,
+        "shape": shape,
+        "is_refused": True,
+        "wants_logprobs": True,
+        "rules": phrases.found_in(text_of(body)),
+    }
+    for verdict in ("ok", "restricted", "invalid_request"):
+        for _ in range(300):
+            observer.note(call(key, verdict=verdict, categories=("HT-HATE",), **shown))
+    await observer.flush()
+    assert redis.xlen("{obs}calls") > 0
+    _look_for_canary_in_redis(redis)
+    await sync_to_async(detect)()
+    _look_for_canary_in_redis(redis)
+    tripped = await sync_to_async(_codes)()
+    assert tripped >= {"PA-ACCESS", "PA-PROBE", "PA-EXTRACT", "PA-JAILBREAK", "CY-ATTACK", "HT-HATE"}
+    await sync_to_async(_look_for_canary_in_the_database)()
+
+
+def _house() -> APIKey:
+    from moderation import policy
+    from moderation.models import PolicyCategory
+
+    policy.seed(PolicyCategory)
+    calls.seed()
+    ben = cast.person("ben")
+    return cast.api_key(cast.organisation("acme", owner=ben), ben).api_key
+
+
+def _jailbreak() -> int:
+    return calls.publish("jailbreak", "signal", phrases=["the blue vault"]).pk
+
+
+def _codes() -> set[str]:
+    return set(Signal.objects.values_list("category__code", flat=True))
+
+
+def _words() -> list[str]:
+    # The phrase stands in the rule that an admin wrote; the rest of the text stands nowhere.
+    return ["zebra", "canary", "4711", "secret of", CANARY]
+
+
+def _look_for_canary_in_redis(redis: Redis) -> None:
+    for name in redis.scan_iter("*"):
+        assert not any(word.encode() in redis.dump(name) + name for word in _words()), name
+
+
+def _look_for_canary_in_the_database() -> None:
+    for app in ("accounts", "channels", "billing", "moderation"):
+        for model in apps.get_app_config(app).get_models():
+            for row in model._default_manager.values_list():
+                assert not any(word in str(row) for word in _words()), model
