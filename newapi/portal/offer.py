@@ -137,9 +137,9 @@ def _rates_in_force(organisation: Organisation) -> dict[int, Rates]:
 
 
 def _restricted_models(organisation: Organisation, now_ms: int) -> set[str]:
-    """Names of the models that are refused for now; one that is only slowed is not among them."""
+    """Names of the models that are refused for now."""
     return {
         standing.target
         for standing in restrictions_of(organisation_id=organisation.pk)
-        if standing.scope == "model" and standing.rate_per_minute is None and standing.holds_at(now_ms)
+        if standing.scope == "model" and standing.holds_at(now_ms)
     }
