@@ -22,7 +22,7 @@ SUBJECTS_MAX = 5_000
 LEASE_MS = 60_000
 
 
-def run(*, limit: int = 500) -> int:
+def run(*, limit: int = 2_000) -> int:
     """Take up to so many batches, then look at the subjects that are marked. Returns how many batches were taken.
 
     Raises Redis' and the database's errors when either is out of reach; nothing is lost, run it again.

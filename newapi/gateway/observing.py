@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 SEND_EVERY_S = 1.0
 # What waits while Redis is away; then the oldest goes. Together some 10 MB.
 NOTED_MAX = 20_000
-BATCHES_WAITING_MAX = 100
+BATCHES_WAITING_MAX = 400
 
 # Of a prompt only so much is hashed, and of that only the beginning decides its shape.
 PROMPT_BYTES_MAX = 4_096

@@ -18,9 +18,10 @@ TAG = "{obs}"
 STREAM = f"{TAG}calls"
 # The stream's field with the batch, and the one with its name, by which a batch that was sent twice counts once.
 BATCH_FIELD, NAME_FIELD = b"b", b"n"
-# At most a million observations wait, about 150 MB.
-BATCH_MAX = 200
-STREAM_BATCHES_MAX = 5_000
+# Small, because counting a batch holds up Redis, and calls wait for it: some 3 ms at most. A million observations
+# may wait in all, about 150 MB.
+BATCH_MAX = 50
+STREAM_BATCHES_MAX = 20_000
 
 # Raised when the members of Observation change; a reader skips what it does not know.
 _FORMAT = 1
