@@ -14,7 +14,7 @@ from billing import selectors as billing
 from channels import access
 from channels.models import Channel, Model, ModelAlias, ModelFallback, Route, UpstreamKey
 from channels.services.catalogue import current_version
-from moderation.detection import RuleInForce, rules_in_force
+from moderation.detection import RuleInForce, phrases_of, rules_in_force
 from moderation.selectors import blocks_in_force
 from newapi.gateway.blocks import Blocks
 from newapi.gateway.catalogue import Catalogue, ChannelEntry, Detection, KeyEntry, ModelEntry, RouteEntry
@@ -138,8 +138,7 @@ def _keys(channels: dict[int, Channel]) -> dict[int, list[KeyEntry]]:
 
 def _detection(rules: Iterable[RuleInForce]) -> Detection:
     known = {rule.id: rule for rule in rules}
-    phrases = [(rule.id, phrase) for rule in known.values() for phrase in rule.parameters.get("phrases", ())]
-    return Detection(known, Phrases(phrases))
+    return Detection(known, Phrases(phrases_of(known.values())))
 
 
 def _literal_refusal(url: str) -> str | None:

@@ -116,7 +116,7 @@ def check_text(passport: Passport, catalogue: Catalogue, call: Call, *, now_ms: 
     matched = catalogue.detection.phrases.found_in(text)
     for rule_id in matched:
         rule = catalogue.detection.rules[rule_id]
-        if rule.mode == "block":
+        if rule.blocks:
             raise errors.JailbreakRefused(
                 "The request holds a phrase that is known to attack the safety of models.",
                 details={"policy_code": rule.category},

@@ -41,6 +41,7 @@ class Knobs:
     cached_tokens: int = 0  # prompt tokens read from a cache
     cache_write_tokens: int = 0  # prompt tokens written to a cache (Anthropic)
     reasoning_tokens: int = 0  # tokens thought and billed, not shown
+    filtered: str | None = None  # end as Azure's content filter does, naming this category, such as hate
     tool_calls: int | None = None  # call so many tools although none was forced
 
 

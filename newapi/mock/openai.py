@@ -68,7 +68,7 @@ class OpenAI:
         if reply.calls:
             message["content"] = None
             message["tool_calls"] = [_call(call.id, call.name, call.arguments) for call in reply.calls]
-        finish = _finish(reply)
+        finish = "content_filter" if knobs.filtered else _finish(reply)
         answer: dict[str, Any] = {
             "id": f"chatcmpl-{reply.id}",
             "object": "chat.completion",
@@ -81,6 +81,8 @@ class OpenAI:
             "service_tier": "default",
             "system_fingerprint": FINGERPRINT,
         }
+        for choice in answer["choices"] if knobs.filtered else ():
+            choice["content_filter_results"] = {knobs.filtered: {"filtered": True, "severity": "high"}}
         usage = usage_or(knobs, _usage(reply))
         if usage is not None:
             answer["usage"] = usage
@@ -109,7 +111,7 @@ class OpenAI:
             for index in everyone:
                 yield chunk(index, delta)
         for index in everyone:
-            yield chunk(index, b"{}", orjson.dumps(_finish(reply)))
+            yield chunk(index, b"{}", orjson.dumps("content_filter" if knobs.filtered else _finish(reply)))
         if says_usage:
             yield head + b'],"usage":' + orjson.dumps(usage_or(knobs, _usage(reply))) + b"}\n\n"
         yield DONE

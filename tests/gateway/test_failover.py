@@ -1,11 +1,13 @@
 """Which upstream serves a call when some of them do not."""
 
+import asyncio
+
 import orjson
 import pytest
 
-from accounts.models import User
+from accounts.models import Notice, User
 from billing.models import UsageEvent
-from channels.models import Channel, Model, Route
+from channels.models import Channel, Model, Route, UpstreamKey
 from channels.services import upstream_keys
 from tests import cast
 from tests.gateway.conftest import Gateway
@@ -18,6 +20,14 @@ def second_channel(model: Model, base_url: str, **fields: object) -> Channel:
     channel = cast.channel("Second", base_url=base_url, **fields)
     Route.objects.create(model=model, channel=channel)
     return channel
+
+
+def second_key(channel: Channel, secret: str) -> UpstreamKey:
+    """One more key of a channel, which says why it has several."""
+    channel.pool_purpose = Channel.PoolPurpose.HIGH_AVAILABILITY
+    channel.pool_justification = "A key is revoked now and then"
+    channel.save()
+    return upstream_keys.add(channel=channel, secret=secret, actor=None, reason="Test")
 
 
 async def only_row() -> UsageEvent:
@@ -54,9 +64,7 @@ async def test_a_lower_tier_is_used_only_when_the_one_above_has_failed(
 async def test_a_failing_upstream_is_tried_with_its_second_key_a_quota_is_not(
     gateway: Gateway, mock: MockUpstream, mock_channel: Channel
 ) -> None:
-    await in_database(
-        lambda: upstream_keys.add(channel=mock_channel, secret="sk-second-key-0000", actor=None, reason="Test")
-    )
+    await in_database(lambda: second_key(mock_channel, "sk-second-key-0000"))
     mock.behave(status="503")
     assert (await gateway.chat()).status == 502
     assert len(mock.requests()) == 2
@@ -98,6 +106,34 @@ async def test_a_refused_upstream_key_is_our_fault_and_not_the_callers(
     response = await gateway.chat()
     assert response.status == 502
     assert b"sk-bad" not in response._body
+
+
+async def test_a_key_that_its_upstream_refuses_is_switched_off_with_a_reason_and_the_others_go_on(
+    gateway: Gateway, mock: MockUpstream, mock_channel: Channel
+) -> None:
+    def replace_keys() -> UpstreamKey:
+        mock_channel.keys.all().delete()
+        bad = upstream_keys.add(channel=mock_channel, secret="sk-bad-key-0000000", actor=None, reason="Test")
+        second_key(mock_channel, "sk-second-key-0000")
+        return bad
+
+    bad = await in_database(replace_keys)
+    assert (await gateway.chat()).status == 200
+
+    def look() -> UpstreamKey:
+        return UpstreamKey.objects.get(pk=bad.pk)
+
+    for _ in range(100):
+        if not (await in_database(look)).is_active:
+            break
+        await asyncio.sleep(0.05)
+    row = await in_database(look)
+    assert not row.is_active and "401" in row.disabled_reason
+    [notice] = await in_database(lambda: list(Notice.objects.filter(audience="operators")))
+    assert notice.level == Notice.Level.DANGER and "sk-bad" not in notice.title + notice.body
+    mock.forget()
+    assert (await gateway.chat()).status == 200
+    assert len(mock.requests()) == 1
 
 
 async def test_an_answer_that_is_no_json_goes_elsewhere(gateway: Gateway, mock: MockUpstream) -> None:
