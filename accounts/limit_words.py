@@ -10,7 +10,8 @@ WHEN_REACHED = {
     "tokens_per_day": "Input and output. Reached: calls answer 429 until midnight UTC.",
     "in_flight_max": "How many calls may be open at once. Reached: further ones answer 429 until one ends.",
     "body_bytes_max": "How large the body of one call may be. A larger one answers 413 and goes no further.",
-    "output_tokens_max": "The most that one call may ask for in max_tokens. A call that says nothing is held to it.",
+    "output_tokens_max": "The most that one call may ask for in max_tokens. One that asks for more answers 413; one "
+    "that says nothing is held to it.",
     "stream_seconds_max": "How long one streamed answer may run. It is then ended, and charged for what was sent.",
     "budget_nano": "The most that may be spent in one window, in the organisation's currency. A call that may cost "
     "more than is left of it answers 402.",

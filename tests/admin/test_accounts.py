@@ -1,12 +1,27 @@
 """People, organisations and keys in the admin: reasons, records, secrets shown once, rights that cannot be taken."""
 
 from collections.abc import Callable
+from html import unescape
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.test import Client
 
-from accounts.models import APIKey, AuditEvent, Membership, Organisation, Project, User
+from accounts.limit_words import WHEN_REACHED
+from accounts.models import (
+    APIKey,
+    AuditEvent,
+    Limits,
+    Membership,
+    Notice,
+    NoticeRead,
+    Organisation,
+    Project,
+    User,
+)
+from accounts.services import api_keys, notices
 from billing.models import Wallet
+from channels.models import Model, ModelLimit
 from newapi.kernel import money, secrets
 from tests import cast
 from tests.admin import pages
@@ -211,3 +226,171 @@ def test_the_password_of_staff_alone_does_not_pass_the_admin_login(client: Clien
     response = client.post("/admin/login/", {"username": root.email, "password": cast.PASSWORD})
     assert response.url.startswith("/accounts/login/")
     assert "_auth_user_id" not in client.session
+
+
+LIMITS = {
+    "requests_per_minute": 60,
+    "requests_per_day": 5000,
+    "tokens_per_minute": 100_000,
+    "tokens_per_day": 0,
+    "in_flight_max": 4,
+    "body_bytes_max": 1_000_000,
+    "output_tokens_max": 4096,
+    "stream_seconds_max": 300,
+}
+TYPED = {**{name: str(value) for name, value in LIMITS.items()}, "budget_nano": "12.50", "budget_window": "week"}
+
+
+def limits_of(holder: Limits) -> dict[str, object]:
+    return {name: getattr(holder, name) for name in Limits.LIMIT_FIELDS}
+
+
+@pytest.mark.req("GW-02", "GW-03", "GW-04", "GW-07")
+@pytest.mark.parametrize("kind", ["organisation", "project", "member", "key", "model"])
+def test_every_limit_of_every_holder_is_set_in_the_admin(
+    kind: str, boss: Client, acme: Organisation, ben: User, raw_key: str, chat_model: Model
+) -> None:
+    holder = {
+        "organisation": lambda: acme,
+        "project": lambda: acme.projects.get(),
+        "member": lambda: Membership.objects.get(user=ben),
+        "key": lambda: APIKey.objects.get(),
+        "model": lambda: ModelLimit.objects.create(organisation=acme, model=chat_model),
+    }[kind]()
+    shown = pages.fields(boss, pages.change(holder))
+    assert shown["budget_alert_percents"] == "80, 100"
+    page = unescape(pages.text(boss.get(pages.change(holder))))
+    for words in WHEN_REACHED.values():
+        assert words in page
+    response = pages.send(boss, pages.change(holder), **TYPED, budget_alert_percents="90, 50")
+    assert response.status_code == 302
+    holder.refresh_from_db()
+    wanted = {**LIMITS, "budget_nano": 12_500_000_000, "budget_window": "week", "budget_alert_percents": [50, 90]}
+    assert limits_of(holder) == wanted
+    event = AuditEvent.objects.latest("pk")
+    assert (event.reason, event.organisation) == (pages.REASON, acme)
+    assert event.changes["requests_per_day"] == [None, 5000]
+    assert [str(one).strip("[]") for one in event.changes["budget_alert_percents"]] == ["80, 100", "50, 90"]
+    assert AuditEvent.objects.filter(reason=pages.REASON).count() == 1
+
+
+@pytest.mark.parametrize("wrong", ["half", "80; 90", "0", "101", "1,2,3,4,5,6"])
+def test_percentages_that_are_none_change_nothing(boss: Client, acme: Organisation, wrong: str) -> None:
+    response = pages.send(boss, pages.change(acme), budget_alert_percents=wrong, name="Other")
+    assert response.status_code == 200
+    assert "ercentages" in pages.text(response)
+    acme.refresh_from_db()
+    assert (acme.name, acme.budget_alert_percents) == ("Acme", [80, 100])
+
+
+def test_no_percentages_mean_no_alerts(boss: Client, acme: Organisation) -> None:
+    pages.send(boss, pages.change(acme), budget_alert_percents=" ")
+    acme.refresh_from_db()
+    assert acme.budget_alert_percents == []
+
+
+def test_saving_untouched_percentages_records_nothing(boss: Client, acme: Organisation) -> None:
+    before = AuditEvent.objects.count()
+    pages.send(boss, pages.change(acme), budget_alert_percents="80,100 %")
+    assert AuditEvent.objects.count() == before
+
+
+@pytest.mark.req("CHN-15")
+def test_a_test_key_is_made_in_the_admin_and_stays_one(
+    boss: Client, acme: Organisation, ben: User, raw_key: str
+) -> None:
+    pages.send(boss, pages.add(APIKey), project=acme.projects.get().pk, user=ben.pk, name="Trial", is_test="on")
+    made = APIKey.objects.get(name="Trial")
+    assert made.is_test
+    assert AuditEvent.objects.get(action="api_key.create", object_id=made.pk).changes == {"is_test": [None, True]}
+    boss.post(pages.change(made), {**pages.fields(boss, pages.change(made)), "is_test": "", "reason": pages.REASON})
+    made.refresh_from_db()
+    assert made.is_test
+    work = APIKey.objects.get(name="Key")
+    boss.post(pages.change(work), {**pages.fields(boss, pages.change(work)), "is_test": "on", "reason": pages.REASON})
+    work.refresh_from_db()
+    assert not work.is_test
+    boss.get(pages.list_of(APIKey))  # takes the messages, which name both keys
+    listed = pages.text(boss.get(f"{pages.list_of(APIKey)}?is_test__exact=1"))
+    assert "Trial" in listed
+    assert work.hint not in listed
+
+
+@pytest.mark.req("CHN-15")
+def test_no_service_turns_a_key_into_a_test_key(acme: Organisation, raw_key: str) -> None:
+    api_key = APIKey.objects.select_related("project").get()
+    with pytest.raises(ValidationError):
+        api_keys.change(api_key=api_key, fields={"is_test": True}, actor=None, reason="Free for all")
+
+
+def test_where_an_organisation_is_and_what_it_is_to_the_house(boss: Client, acme: Organisation) -> None:
+    assert pages.send(boss, pages.change(acme), country="Germany").status_code == 200
+    assert pages.send(boss, pages.change(acme), country="DE", is_external="on").status_code == 302
+    acme.refresh_from_db()
+    assert (acme.country, acme.is_external) == ("DE", True)
+
+
+def test_whom_a_project_serves(boss: Client, acme: Organisation) -> None:
+    project = acme.projects.get()
+    pages.send(boss, pages.change(project), restricted_domain="HD-MED", serves_minors="on")
+    project.refresh_from_db()
+    assert (project.restricted_domain, project.serves_minors) == ("HD-MED", True)
+    assert "Medical, Minors" in pages.text(boss.get(pages.list_of(Project)))
+
+
+@pytest.mark.req("GW-04", "GW-07")
+def test_a_model_is_limited_for_one_organisation_and_told_on_its_page(
+    boss: Client, staff: Callable[..., Client], acme: Organisation, chat_model: Model
+) -> None:
+    assert "Limits for single models" in pages.text(boss.get(pages.change(acme)))
+    url = f"{pages.add(ModelLimit)}?organisation={acme.pk}"
+    response = pages.send(boss, url, model=chat_model.pk, requests_per_day="7", budget_nano="3")
+    assert response.status_code == 302
+    limit = ModelLimit.objects.get()
+    assert (limit.organisation, limit.model, limit.requests_per_day) == (acme, chat_model, 7)
+    page = pages.text(boss.get(pages.change(acme)))
+    assert "7 requests/day, 3.00 USD per month" in page
+    again = pages.send(boss, url, model=chat_model.pk)
+    assert again.status_code == 200
+    assert ModelLimit.objects.count() == 1
+    # It does not move, and those without the right are told nothing of it.
+    other = cast.model("other")
+    pages.send(boss, pages.change(limit), model=other.pk, organisation="1")
+    limit.refresh_from_db()
+    assert limit.model == chat_model
+    helper = staff("accounts.view_organisation")
+    assert "Limits for single models" not in pages.text(helper.get(pages.change(acme)))
+    assert helper.get(pages.change(limit)).status_code == 403
+    epoch = Organisation.objects.get(pk=acme.pk).epoch
+    assert pages.send(boss, pages.delete(limit)).status_code == 302
+    assert not ModelLimit.objects.exists()
+    assert Organisation.objects.get(pk=acme.pk).epoch > epoch
+
+
+@pytest.mark.req("NOT-04")
+def test_operators_look_at_notices_and_tick_them_off_for_themselves(
+    boss: Client, root: User, staff: Callable[..., Client], acme: Organisation
+) -> None:
+    notices.post(once="a", kind="upstream_key.disabled", title="Key off", audience="operators", level="danger")
+    notices.post(once="b", kind="budget.alert", title="Budget", audience="billing", organisation=acme)
+    first = Notice.objects.get(once="a")
+    page = pages.text(boss.get(pages.list_of(Notice)))
+    assert "Needs action" in page
+    for query, titles in {
+        "audience__exact=operators": {"Key off"},
+        "kind=budget.alert": {"Budget"},
+        "level__exact=danger": {"Key off"},
+        "seen=no": {"Key off", "Budget"},
+        "seen=yes": set(),
+        f"organisation__id__exact={acme.pk}": {"Budget"},
+    }.items():
+        listed = pages.text(boss.get(f"{pages.list_of(Notice)}?{query}"))
+        shown = {title for title in ("Key off", "Budget") if f">{title}<" in listed}
+        assert shown == titles, query
+    boss.post(pages.list_of(Notice), {"action": "mark_read", "_selected_action": [first.pk], "select_across": "0"})
+    assert [(read.user, read.notice) for read in NoticeRead.objects.all()] == [(root, first)]
+    assert ">Key off<" not in pages.text(boss.get(f"{pages.list_of(Notice)}?seen=no"))
+    assert "Nobody yet" not in pages.text(boss.get(pages.change(first)))
+    colleague = staff("accounts.view_notice")
+    assert ">Key off<" in pages.text(colleague.get(f"{pages.list_of(Notice)}?seen=no"))
+    assert boss.post(pages.change(first), {"title": "x", "reason": pages.REASON}).status_code == 403

@@ -185,6 +185,27 @@ def test_calls_are_found_by_their_exact_request_id(boss: Client, house: House) -
     assert str(other.pk) not in pages.text(boss.get(f"{pages.list_of(UsageEvent)}?q={str(other.pk)[:8]}"))
 
 
+def retried(house: House) -> UsageEvent:
+    """A call of which two attempts failed, with images, from Germany, for which another model stood in."""
+    return houses.usage(
+        house.api_key,
+        house.model,
+        house.channel,
+        house.price,
+        attempts=3,
+        failed_attempts=[
+            {"channel": house.channel.pk, "key": 17, "status": 503, "outcome": "error", "ms": 1234},
+            {"channel": 999_999, "key": 18, "status": None, "outcome": "timeout", "ms": 30_000},
+        ],
+        asked_model=house.model,
+        country="DE",
+        modality="image",
+        source="api",
+        domain="HD-MED",
+        is_test=False,
+    )
+
+
 @pytest.mark.parametrize(
     ("query", "is_found"),
     [
@@ -199,13 +220,24 @@ def test_calls_are_found_by_their_exact_request_id(boss: Client, house: House) -
         ("answer=server", False),
         ("since=1h", True),
         ("since=24h", True),
+        ("country=DE", True),
+        ("country=FR", False),
+        ("modality__exact=image", True),
+        ("modality__exact=text", False),
+        ("source__exact=api", True),
+        ("source__exact=playground", False),
+        ("is_test__exact=1", False),
+        ("is_test__exact=0", True),
+        ("help=retried", True),
+        ("help=stood_in", True),
     ],
 )
 @pytest.mark.req("GW-14")
 def test_calls_are_filtered(boss: Client, house: House, query: str, is_found: bool) -> None:
     ids_of = {name: getattr(house, name).pk for name in ("organisation", "model", "channel", "api_key")}
+    call = retried(house)
     page = pages.text(boss.get(f"{pages.list_of(UsageEvent)}?{query.format(**ids_of)}"))
-    assert (str(house.usage.pk) in page) is is_found
+    assert (str(call.pk) in page) is is_found
 
 
 def test_old_calls_are_left_out_by_age(boss: Client, house: House) -> None:
@@ -221,6 +253,26 @@ def test_a_call_shows_its_cost_by_component(boss: Client, house: House) -> None:
     assert "input: 1,000 tokens, 0.0020 USD" in page
     assert "output: 500 tokens, 0.0040 USD" in page
     assert "0.0060\u00a0USD" in page
+
+
+@pytest.mark.req("GW-14", "GW-19")
+def test_a_call_shows_what_it_was_and_every_attempt_that_failed(boss: Client, house: House) -> None:
+    page = unescape(pages.text(boss.get(pages.change(retried(house)))))
+    assert f"1. {house.channel.name} (key 17): 503, error, 1,234 ms" in page
+    assert "2. a channel that is gone (key 18): no status, timeout, 30,000 ms" in page
+    for told in ("With images", "API", "HD-MED", ">DE<"):
+        assert told in page, told
+    older = unescape(pages.text(boss.get(pages.change(house.usage))))
+    assert "no status" not in older
+    assert house.usage.failed_attempts is None
+
+
+def test_nothing_of_a_call_can_be_written(boss: Client, house: House) -> None:
+    call = retried(house)
+    answer = boss.post(pages.change(call), {"country": "FR", "is_test": "on", "reason": pages.REASON})
+    assert answer.status_code == 403
+    call.refresh_from_db()
+    assert (call.country, call.is_test) == ("DE", False)
 
 
 def test_an_organisation_without_a_wallet_can_get_one(boss: Client, gus: User) -> None:

@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, expect
 from pytest_django.live_server_helper import LiveServer
 
 from accounts.models import APIKey, Organisation, User
+from accounts.services import notices
 from channels.models import Channel, Model
 from newapi.kernel.money import NANO
 from tests import browser as browsers
@@ -54,9 +55,21 @@ def busy(
     """Acme after five weeks of use, with a long name for everything."""
     long = cast.model("organisation/very-long-model-name-2026-11-preview-extended-context", on=mock_channel)
     limits = {"requests_per_minute": 600, "tokens_per_day": 40_000_000, "budget_nano": 2 * NANO, "budget_window": "day"}
+    Organisation.objects.filter(pk=acme.pk).update(requests_per_day=100_000, budget_nano=900 * NANO)
     name = "Customer-support-answering-service-production"
     third = cast.api_key(acme, ben, name, limits=limits, addresses_allowed=["2001:db8:85a3::8a2e:370:7334"]).api_key
     traffic.book(traffic.weeks([bens_key, adas_key, third], [chat_model, long], days=35, calls_a_day=6))
+    for number, level in enumerate(("danger", "warning", "info", "info")):
+        notices.post(
+            once=str(number),
+            kind="test",
+            level=level,
+            title=f"{80 + number} % of the budget of the key “{name}” is used",
+            body=f"1.60 of 2.00 USD per day are spent.\n\nhttps://{'long' * 30}.example.com",
+            link="/o/acme/usage",
+            audience="members",
+            organisation=acme,
+        )
     return acme
 
 
@@ -67,6 +80,7 @@ def pages_of(organisation: Organisation) -> list[str]:
     assert key is not None
     assert call is not None
     names = ["", "usage", "usage?days=90", "calls", f"calls/{call.pk}", "models", "balance", "keys", "keys/new"]
+    names.append("notices")
     return [
         *(f"/o/{organisation.slug}/{name}" for name in (*names, f"keys/{key.pk}", f"keys/{key.pk}/revoke")),
         "/accounts/2fa/",

@@ -24,6 +24,7 @@ MATRIX = {
     "/o/acme/calls/{call}": EVERYONE,
     "/o/acme/models": EVERYONE,
     "/o/acme/keys": EVERYONE,
+    "/o/acme/notices": EVERYONE,
     "/o/acme/balance": {**EVERYONE, "member": 403, "viewer": 403},
     "/o/acme/keys/new": {**EVERYONE, "billing": 403, "viewer": 403},
     "/o/acme/keys/{key}": {**EVERYONE, "viewer": 404},

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import APIKey, Organisation, Project, User
 from accounts.services import api_keys
 from billing.models import UsageEvent
-from billing.pricing import Tokens
+from billing.pricing import Costs, Tokens
 from channels.models import Channel, Model
 from newapi.kernel.money import NANO
 from tests import cast
@@ -215,6 +216,62 @@ def test_a_call_says_what_it_is_made_of(
     assert str(made.id) in html
     assert "1.8 s" in html
     assert UsageEvent.objects.get().cost_nano == 6_076_000
+
+
+def test_a_call_says_how_it_came_to_its_answer_without_the_channels_behind_it(
+    acme: Organisation, ada: User, adas_key: APIKey, chat_model: Model, mock_channel: Channel, log_in: LogIn
+) -> None:
+    asked = cast.model("asked-for")
+    secret = cast.channel("Operators' own name")
+    failed = {"channel": secret.pk, "key": 4711, "status": 503, "outcome": "overloaded", "ms": 98_765}
+    record = replace(
+        traffic.record(adas_key, chat_model),
+        attempts=2,
+        failed_attempts=[failed],
+        asked_model=asked.pk,
+        country="DE",
+        modality="image",
+        source="playground",
+        domain="HD-MED",
+    )
+    traffic.book([record])
+    html = log_in(ada).get(f"/o/acme/calls/{record.id}").content.decode()
+    for told in ("asked-for", "the last one answered", "Playground", "With images", "<dd>DE</dd>", "HD-MED"):
+        assert told in html, told
+    for hidden in ("Operators", "Mock", "4711", "overloaded", "98,765", "98.8 s"):
+        assert hidden not in html, hidden
+
+
+def test_a_call_from_before_all_that_was_recorded_says_nothing_of_it(
+    acme: Organisation, ada: User, adas_key: APIKey, chat_model: Model, log_in: LogIn
+) -> None:
+    made = traffic.book([traffic.record(adas_key, chat_model)])[0]
+    html = log_in(ada).get(f"/o/acme/calls/{made.id}").content.decode()
+    assert "Upstreams tried" in html
+    for absent in ("Stood in for", "Restricted domain", "Test key", "the last one answered"):
+        assert absent not in html, absent
+
+
+@pytest.mark.req("CHN-15")
+def test_a_call_with_a_test_key_is_listed_but_in_no_sum(
+    acme: Organisation, ada: User, adas_key: APIKey, chat_model: Model, log_in: LogIn
+) -> None:
+    free = replace(traffic.record(adas_key, chat_model), costs=Costs(), is_test=True)
+    traffic.book([free, traffic.record(adas_key, chat_model)])
+    client = log_in(ada)
+    assert "Free, and in no sum" in client.get(f"/o/acme/calls/{free.id}").content.decode()
+    assert str(free.id) in client.get("/o/acme/calls").content.decode()
+    assert client.get("/o/acme/usage").context["sums"].calls == 1
+
+
+def test_a_stream_that_was_ended_by_us_says_so(
+    acme: Organisation, ada: User, adas_key: APIKey, chat_model: Model, log_in: LogIn
+) -> None:
+    cut = replace(traffic.record(adas_key, chat_model), outcome="cut")
+    traffic.book([cut])
+    client = log_in(ada)
+    for path in (f"/o/acme/calls/{cut.id}", "/o/acme/calls", "/o/acme/calls?outcome=cut"):
+        assert '<span class="status warn">Ended by us</span>' in client.get(path).content.decode()
 
 
 def test_a_new_organisation_is_told_how_to_make_its_first_call(
