@@ -7,7 +7,7 @@ from accounts.admin import panels
 from accounts.admin.pages import list_url, object_url
 from accounts.models import Organisation
 from moderation.models import Approval
-from moderation.services import approval_rules, approvals
+from moderation.services import approval_rules
 
 ROWS_MAX = 5
 
@@ -26,8 +26,10 @@ def approvals_of(request: HttpRequest, obj: Model) -> panels.Panel | None:
         if approval_rules.standing(row) == "In force"
     ]
     links = [panels.Link("Approvals", list_url(Approval, organisation__id__exact=obj.pk), "verified_user")]
-    links += [panels.Link(f"Decide: {_short(row)}", object_url(row), "gavel") for row in waiting[:ROWS_MAX]]
-    lines = tuple((approvals.what(row), _until(row)) for row in granted[:ROWS_MAX])
+    links += [
+        panels.Link(f"Decide: {approval_rules.short(row)}", object_url(row), "gavel") for row in waiting[:ROWS_MAX]
+    ]
+    lines = tuple((approval_rules.what(row), _until(row)) for row in granted[:ROWS_MAX])
     return panels.Panel(
         title="Approvals",
         note="waiting" if len(links) > 1 else "",
@@ -35,10 +37,6 @@ def approvals_of(request: HttpRequest, obj: Model) -> panels.Panel | None:
         lines=lines or (("Approvals", "none in force"),),
         links=tuple(links),
     )
-
-
-def _short(approval: Approval) -> str:
-    return approval.category.code if approval.category else "label opt-out"
 
 
 def _until(approval: Approval) -> str:

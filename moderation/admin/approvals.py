@@ -67,9 +67,8 @@ class StateFilter(DropdownFilter):
 class ApprovalAdmin(ReadOnlyAdmin):
     """Adding is applying on behalf of an organisation; another person decides."""
 
-    list_display = ("organisation", "about", "state_label", "for_whom", "starts_at", "until", "requested_by",
-                    "requested_at", "decided_by")  # fmt: skip
-    list_select_related = ("organisation", "category", "api_key", "requested_by", "decided_by")
+    list_display = ("organisation", "code", "state_label", "for_whom", "until", "requested_by", "requested_at")
+    list_select_related = ("organisation", "category", "api_key", "requested_by")
     list_filter = (
         StateFilter,
         ("kind", ChoicesDropdownFilter),
@@ -94,9 +93,14 @@ class ApprovalAdmin(ReadOnlyAdmin):
         return request.user.has_perm(permissions.DECIDE_APPROVAL)
 
     @display(description="What", ordering="category__code")
+    def code(self, approval: Approval) -> str:
+        """Its category's code, or that it is about the label."""
+        return approval_rules.short(approval)
+
+    @display(description="What")
     def about(self, approval: Approval) -> str:
         """Its category, or that it is about the label."""
-        return approvals.what(approval)
+        return approval_rules.what(approval)
 
     @display(description="State", label=_STATE)
     def state_label(self, approval: Approval) -> str:
@@ -127,7 +131,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
     def until(self, approval: Approval) -> Any:
         """Its end."""
         is_endless = approval.state == _State.APPROVED and approval.ends_at is None
-        return "revoked" if is_endless else approval.ends_at
+        return "revoked" if is_endless else approval.ends_at or "–"
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -214,7 +218,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
         return pages.form_page(
             self,
             request,
-            title=f"{verb}: {approvals.what(approval)} for {approval.organisation}",
+            title=f"{verb}: {approval_rules.what(approval)} for {approval.organisation}",
             intro=approval.purpose,
             form=form,
             submit=verb,

@@ -71,7 +71,7 @@ def request(
     notices.post(
         once=f"approval:{approval.pk}:requested",
         kind="approval.requested",
-        title=f"{organisation} applies: {what(approval)}",
+        title=f"{organisation} applies: {approval_rules.what(approval)}",
         audience=Notice.Audience.OPERATORS,
         link=reverse("admin:moderation_approval_change", args=[approval.pk]),
     )
@@ -119,11 +119,6 @@ def revoke(*, approval: Approval, actor: User, reason: str, address: str | None 
     return _decide(approval, running, _State.REVOKED, actor=actor, reason=reason, address=address)
 
 
-def what(approval: Approval) -> str:
-    """What it is about, in a few words."""
-    return str(approval.category) if approval.category else approval.get_kind_display()
-
-
 def _decide(
     approval: Approval,
     allowed: Q,
@@ -149,7 +144,7 @@ def _decide(
     notices.post(
         once=f"approval:{approval.pk}:{to}",
         kind=f"approval.{to}",
-        title=f"{to.label}: {what(approval)}",
+        title=f"{to.label}: {approval_rules.what(approval)}",
         body=reason,
         audience=Notice.Audience.MANAGERS,
         level=Notice.Level.INFO if to == _State.APPROVED else Notice.Level.WARNING,

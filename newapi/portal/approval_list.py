@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from accounts.permissions import keys_visible_to
 from moderation.models import Approval
-from moderation.services import approval_rules, approvals
+from moderation.services import approval_rules
 from newapi.portal.seats import Seat
 
 _TONES = {"Requested": "warn", "In force": "good", "To come": "", "Ended": "", "Refused": "bad", "Revoked": "bad"}
@@ -50,4 +50,4 @@ def _row(approval: Approval, visible: set[int]) -> ApprovalRow:
     holds_for = "Every key"
     if approval.api_key is not None:
         holds_for = approval.api_key.name if approval.api_key.pk in visible else "A key of another member"
-    return ApprovalRow(approval, approvals.what(approval), state, _TONES[state], holds_for)
+    return ApprovalRow(approval, approval_rules.what(approval), state, _TONES[state], holds_for)

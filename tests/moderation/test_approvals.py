@@ -429,6 +429,6 @@ def test_an_organisations_page_tells_what_waits_and_what_is_allowed(
     waiting = ask_label(acme, ada)
     page = pages.text(boss.get(pages.change(acme)))
     assert "SX-ADULT" in page
-    assert "Decide: label opt-out" in page
+    assert "Decide: Label opt-out" in page
     assert pages.change(waiting) in page
     assert f"until {granted.ends_at:%Y-%m-%d %H:%M} UTC" in page
