@@ -34,7 +34,7 @@ class TraceForm(ReasonedForm):
     request_id = forms.CharField(
         label="Request id",
         max_length=ID_LENGTH_MAX,
-        help_text="As in the header x-request-id of the answer, or in its hidden label.",
+        help_text="As in the header x-request-id of the answer.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
 
