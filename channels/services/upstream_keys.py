@@ -30,6 +30,7 @@ def add(
     replaces: UpstreamKey | None = None,
     actor: User | None,
     reason: str,
+    address: str | None = None,
 ) -> UpstreamKey:
     """Seal a provider's key into a new row, which is active; `replaces` is switched off.
 
@@ -41,10 +42,10 @@ def add(
     key.set_secret(secret)
     key.full_clean()
     if replaces is not None:
-        disable(key=replaces, actor=actor, reason=f"replaced by …{key.last_four}")
+        disable(key=replaces, actor=actor, reason=f"replaced by …{key.last_four}", address=address)
     _check_pool(channel)
     key.save()
-    audit.record(actor=actor, action="upstream_key.add", target=key, reason=reason)
+    audit.record(actor=actor, action="upstream_key.add", target=key, reason=reason, address=address)
     return key
 
 
