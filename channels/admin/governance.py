@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.formats import date_format
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
     ChoicesDropdownFilter,
@@ -97,17 +98,17 @@ class AuthorisationEvidenceAdmin(GovernedAdmin):
 
     def sections(self, request: HttpRequest, obj: Model | None) -> Fieldsets:
         """What is asked of who hands it in; then what became of it."""
-        what: list[Any] = ["channel", "service", "kind", "legal_owner"]
-        if obj is None:
+        if not isinstance(obj, AuthorisationEvidence):
             return [
-                ("What it is for", {"fields": what}),
+                ("What it is for", {"fields": ["channel", "service", "kind", "legal_owner"]}),
                 ("The document", {"fields": ["document", "document_sha256", "document_name"]}),
                 ("When it is valid", {"fields": [("valid_from", "valid_until")]}),
             ]
+        what = ["state_text", "channel" if obj.channel_id else "service", "kind", "legal_owner"]
         document: list[Any] = ["document_name", "document_sha256", "valid_from", "until"]
         acts: list[Any] = ["submitter", "submitted_at", "approved_by", "approved_at", "withdrawn_by", "withdrawn_at"]
         return [
-            (None, {"fields": ["state_text", *what]}),
+            (None, {"fields": what}),
             ("The document", {"fields": document}),
             ("Who did what", {"fields": acts}),
         ]
@@ -140,9 +141,9 @@ class AuthorisationEvidenceAdmin(GovernedAdmin):
         return in_words(piece, clock.today())
 
     @display(description="Last day", ordering="valid_until")
-    def until(self, piece: AuthorisationEvidence) -> Any:
+    def until(self, piece: AuthorisationEvidence) -> str:
         """Its end, if it has one."""
-        return piece.valid_until or "no end"
+        return date_format(piece.valid_until) if piece.valid_until else "no end"
 
     @display(description="Handed in by", ordering="submitted_by")
     def submitter(self, piece: AuthorisationEvidence) -> str:
@@ -182,8 +183,8 @@ class AuthorisationEvidenceAdmin(GovernedAdmin):
             self,
             request,
             title=f"Approve: {piece}",
-            intro=f"You confirm that you have seen “{piece.document_name}” and that its fingerprint is "
-            f"{piece.document_sha256}. It was handed in by {self.submitter(piece)}; whoever approves is somebody else.",
+            intro=f"Handed in by {self.submitter(piece)}; whoever approves is somebody else. You confirm that you have "
+            f"seen “{piece.document_name}”, and that its fingerprint is {_in_groups(piece.document_sha256)}.",
             form=ReasonedForm(pages.data_of(request)),
             submit="Approve",
             act=act,
@@ -223,3 +224,8 @@ class AuthorisationEvidenceAdmin(GovernedAdmin):
         if not self.has_view_permission(request, piece) or not self.has_decide_permission(request):
             raise PermissionDenied
         return piece
+
+
+def _in_groups(fingerprint: str) -> str:
+    """In groups of eight, which people compare more easily and narrow pages can break."""
+    return " ".join(fingerprint[at : at + 8] for at in range(0, len(fingerprint), 8))

@@ -37,16 +37,6 @@ class Offer:
         return sorted({way.provider for way in self.ways if way.channel.is_third_party})
 
     @property
-    def learners(self) -> list[str]:
-        """Those who may learn from what is sent."""
-        return sorted({way.provider for way in self.ways if way.terms and way.terms.trains_on_data})
-
-    @property
-    def jealous(self) -> list[str]:
-        """Those whose answers may not be used to train competing models."""
-        return sorted({way.provider for way in self.ways if way.terms and way.terms.no_competing_models})
-
-    @property
     def is_for_tests(self) -> bool:
         """Whether test keys alone reach it."""
         return all(way.channel.is_test for way in self.ways)
@@ -98,6 +88,18 @@ def offers_to(organisation: Organisation) -> list[Offer]:
     if any(offer.is_for_tests for offer in offers) and not _has_test_key(organisation):
         return [offer for offer in offers if not offer.is_for_tests]
     return offers
+
+
+def provider_notes(offers: list[Offer]) -> list[str]:
+    """What members should know of the terms of those who serve these models, a sentence each (CHN-03)."""
+    terms = {way.provider: way.terms for offer in offers for way in offer.ways if way.terms is not None}
+    notes = []
+    for provider, review in sorted(terms.items()):
+        if review.trains_on_data:
+            notes.append(f"{provider} may learn from what you send.")
+        if review.no_competing_models:
+            notes.append(f"{provider} does not allow its answers to train competing models.")
+    return notes
 
 
 def _active(ids: Collection[int], now: datetime) -> QuerySet[Model]:

@@ -221,7 +221,9 @@ def test_what_third_parties_serve_is_marked_with_their_names_and_the_risk(
     assert "third party" not in rows["ours"].lower()
     assert "you use them at your own risk" in page
     Channel.objects.update(is_third_party=False)
-    assert "third part" not in client.get("/o/acme/models").content.decode().lower()
+    page = client.get("/o/acme/models").content.decode().lower()
+    assert "third part" not in page
+    assert "own risk" not in page
 
 
 @pytest.mark.req("CHN-03")
@@ -233,7 +235,7 @@ def test_what_a_providers_terms_mean_for_members_is_said(
     cast.terms(mock_channel, trains_on_data=True, no_competing_models=True)
     page = client.get("/o/acme/models").content.decode()
     assert "Mock provider may learn from what you send." in page
-    assert "Mock provider does not let answers train competing models." in page
+    assert "Mock provider does not allow its answers to train competing models." in page
 
 
 @pytest.mark.req("CHN-14")
@@ -255,7 +257,7 @@ def test_aliases_are_shown_beside_the_name(acme: Organisation, ben: User, chat_m
     ModelAlias.objects.create(name="gpt-latest", model=chat_model)
     ModelAlias.objects.create(name="gpt", model=chat_model)
     page = log_in(ben).get("/o/acme/models").content.decode()
-    assert "Also called <code>gpt</code>, <code>gpt-latest</code>" in page
+    assert "also called <code>gpt</code>, <code>gpt-latest</code>" in page
 
 
 @pytest.mark.req("GW-20")

@@ -5,7 +5,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.permissions import Right
 from newapi.portal import snippets
-from newapi.portal.offer import offers_to
+from newapi.portal.offer import offers_to, provider_notes
 from newapi.portal.pages import page
 from newapi.portal.seats import Seat, seated
 
@@ -18,6 +18,7 @@ def models(request: HttpRequest, seat: Seat) -> HttpResponse:
     context = {
         "offers": offers,
         "has_third_parties": any(offer.third_parties for offer in offers),
+        "provider_notes": provider_notes(offers),
         "base_url": snippets.base_url(request),
     }
     return page(request, seat, "portal/models.html", "models", context)
