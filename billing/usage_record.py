@@ -19,7 +19,8 @@ class UsageRecord:
     Without slots, because orjson writes an instance's dictionary four times faster.
     """
 
-    id: uuid.UUID
+    # The gateway writes it as text; what `decode` returns has a UUID.
+    id: uuid.UUID | str
     at_ms: int
     organisation: int
     project: int

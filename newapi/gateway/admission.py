@@ -125,7 +125,7 @@ def _admission(
         organisation_id=passport.organisation_id,
         epoch=passport.epoch,
         catalogue_version=version,
-        request_id=caller.trace,
+        request_id=caller.request_id,
         meters=meters,
         input_tokens=input_tokens,
         output_tokens=output_tokens,

@@ -54,18 +54,18 @@ def put_headers(response: PlainHeaders, ticket: Ticket) -> None:
     for name, value in limit_headers(ticket):
         response.put(name, value)
     if ticket.record.asked_model is not None:
-        response.put("x-model-served", ticket.permit.model.name)
+        response.put(b"x-model-served", ticket.permit.model.name)
     passport = ticket.caller.passport
     if not passport.is_label_waived(clock.now_ms()):
-        response.put("x-ai-generated", "true")
+        response.put(b"x-ai-generated", "true")
     if passport.domain:
-        response.put("x-human-review", "required")
+        response.put(b"x-human-review", "required")
 
 
 def cost_headers(response: PlainHeaders, ticket: Ticket, cost_nano: int) -> None:
     """What the call cost, on answers that are not streamed."""
-    response.put("x-cost-nano", str(cost_nano))
-    response.put("x-cost-currency", ticket.permit.rates.currency)
+    response.put(b"x-cost-nano", str(cost_nano))
+    response.put(b"x-cost-currency", ticket.permit.rates.currency)
 
 
 def cost_note(ticket: Ticket, cost_nano: int) -> bytes:

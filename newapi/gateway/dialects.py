@@ -34,8 +34,8 @@ def response_of(error: errors.CallError, *, dialect: str = "openai") -> CallResp
     """The error as a response, with Retry-After where it has one."""
     response = CallResponse(BODIES[dialect](error), status=error.status, content_type="application/json")
     if error.retry_after_s is not None:
-        response.put("Retry-After", str(max(1, error.retry_after_s)))
-    for name, value in error.headers.items():
+        response.put(b"retry-after", str(max(1, error.retry_after_s)))
+    for name, value in error.headers:
         response.put(name, value)
     return response
 

@@ -10,8 +10,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpResponse
-from django.http.response import HttpResponseBase
 
 from newapi.gateway import dialects, urls, views
 from newapi.gateway.responses import CallResponse
@@ -84,16 +82,15 @@ async def _read_body(receive: Receive) -> bytes:
 
 def _failure(error: errors.CallError) -> CallResponse:
     response = dialects.response_of(error)
-    response.put("x-request-id", str(ids.uuid7()))
+    response.put(b"x-request-id", ids.uuid7_text())
     return response
 
 
-async def _send(response: HttpResponseBase, receive: Receive, send: Send) -> None:
-    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.items()]
+async def _send(response: CallResponse | EventStreamResponse, receive: Receive, send: Send) -> None:
+    headers = response.on_the_wire()
     if isinstance(response, EventStreamResponse):
         await _send_stream(response, headers, receive, send)
         return
-    assert isinstance(response, HttpResponse)
     content = response.content
     headers.append((b"content-length", b"%d" % len(content)))
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})

@@ -46,17 +46,17 @@ def _over(meter: Meter, answer: Refused, admission: Admission) -> errors.CallErr
     }
     error = errors.RateLimited(words[meter.kind], retry_after_s=wait_s, details={"limit": meter.name, "scope": scope})
     if names := _GROUPS.get(meter.kind):
-        error.headers = dict(_limit_headers(names, meter.limit, left, wait_s))
+        error.headers = _limit_headers(names, meter.limit, left, wait_s)
     return error
 
 
-def limit_headers(ticket: Ticket) -> list[tuple[str, str]]:
+def limit_headers(ticket: Ticket) -> list[tuple[bytes, str]]:
     """x-ratelimit-{limit,remaining,reset}-{requests,tokens} of the tightest meter of each kind."""
     admitted, meters = ticket.hold.admitted, ticket.hold.admission.meters
     if not admitted.left:
         return []  # a repeated ADMIT does not say what is left
     now_ms = clock.now_ms()
-    headers: list[tuple[str, str]] = []
+    headers: list[tuple[bytes, str]] = []
     for names, counting in ((_REQUESTS, meters.of_calls), (_TOKENS, meters.of_tokens)):
         if counting:
             remaining, reset_ms, limit = min((*admitted.left_of(index), limit) for index, limit in counting)
@@ -64,13 +64,11 @@ def limit_headers(ticket: Ticket) -> list[tuple[str, str]]:
     return headers
 
 
-def _names(group: str) -> tuple[str, str, str]:
-    return f"x-ratelimit-limit-{group}", f"x-ratelimit-remaining-{group}", f"x-ratelimit-reset-{group}"
-
-
-_REQUESTS, _TOKENS = _names("requests"), _names("tokens")
+Names = tuple[bytes, bytes, bytes]
+_REQUESTS: Names = (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests")
+_TOKENS: Names = (b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens")
 _GROUPS = {"c": _REQUESTS, "t": _TOKENS}
 
 
-def _limit_headers(names: tuple[str, str, str], limit: int, remaining: int, reset_s: int) -> list[tuple[str, str]]:
+def _limit_headers(names: Names, limit: int, remaining: int, reset_s: int) -> list[tuple[bytes, str]]:
     return [(names[0], str(limit)), (names[1], str(max(0, remaining))), (names[2], f"{reset_s}s")]

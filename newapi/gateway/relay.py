@@ -27,6 +27,7 @@ T = TypeVar("T")
 KEY_REFUSED = frozenset({401, 402, 403})
 QUOTA_REFUSED = 429
 TRY_ELSEWHERE = frozenset({404, 405, 408})
+PLAIN_ENDS = ("stop", "length", "tool_calls", "function_call")
 # Calls whose texts begin with the same so many characters are taken to share a prompt cache.
 BEGINNING_LENGTH = 1_024
 
@@ -201,7 +202,7 @@ class Relay:
             source=source,
             reached=reached,
             upstream_id=_text(body.get("id")),
-            said=raw,
+            said=b"" if _ended_plainly(body) else raw,
         )
         response = CallResponse(raw, status=status, content_type=reached.answer.content_type)
         bodies.put_headers(response, self.ticket)
@@ -266,6 +267,20 @@ class _Elsewhere(Exception):
     def __init__(self, error: errors.CallError) -> None:
         super().__init__()
         self.error = error
+
+
+def _ended_plainly(body: dict[str, Any]) -> bool:
+    """Whether an answer was surely not refused for safety, so that its bytes need not be looked through."""
+    choices = body.get("choices", ())
+    if not isinstance(choices, list | tuple):
+        return False
+    for choice in choices:
+        if not isinstance(choice, dict) or choice.get("finish_reason") not in PLAIN_ENDS:
+            return False
+        message = choice.get("message")
+        if isinstance(message, dict) and message.get("refusal"):
+            return False
+    return True
 
 
 def _text(value: Any) -> str:

@@ -244,5 +244,5 @@ class EventStreamResponse(PlainHeaders, StreamingHttpResponse):
     def __init__(self, stream: EventStream, content_type: str) -> None:
         super().__init__(stream.events(), content_type=content_type)
         self.stream = stream
-        self.put("Cache-Control", "no-cache")
-        self.put("X-Accel-Buffering", "no")
+        self.put(b"cache-control", "no-cache")
+        self.put(b"x-accel-buffering", "no")

@@ -1,6 +1,5 @@
 """A call on its way: who makes it, what it was allowed, what it will be charged."""
 
-import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +20,8 @@ class Caller:
     raw_key: str
     passport: Passport
     origin: Origin
-    request_id: uuid.UUID
-    # The same as text, which is what the caller sees.
-    trace: str
+    # A UUIDv7 as text, which the caller sees in x-request-id.
+    request_id: str
     started_ms: int
 
 

@@ -50,8 +50,7 @@ class CallView(APIView):
 
     async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Answer:  # type: ignore[override]
         """Authenticate, check, answer; every failure becomes the dialect's envelope, every answer has its id."""
-        request_id = ids.uuid7()
-        trace = str(request_id)
+        request_id = ids.uuid7_text()
         started_ms = clock.now_ms()
         self.request = drf_request = Request(request, authenticators=self.get_authenticators())
         self.headers = {}
@@ -61,7 +60,7 @@ class CallView(APIView):
             self.engine = engine.running() or await engine.started()
             raw_key = presented_key(request.META)
             passport = await self.engine.passport_of(raw_key)
-            self.caller = Caller(raw_key, passport, _origin(request), request_id, trace, started_ms)
+            self.caller = Caller(raw_key, passport, _origin(request), request_id, started_ms)
             request.caller = self.caller  # type: ignore[attr-defined]
             self.check_permissions(drf_request)
             response = await self.answer(request, *args, **kwargs)
@@ -73,7 +72,7 @@ class CallView(APIView):
         except Exception as error:
             response = self.handle_exception(error)
             self.tell_refusal(error)
-        response.put("x-request-id", trace)
+        response.put(b"x-request-id", request_id)
         metrics.answered(self.endpoint, response.status_code, clock.now_ms() - started_ms)
         return response
 
@@ -158,7 +157,7 @@ class Nothing(CallView):
         """The 404."""
         self.request, self.headers = Request(request), {}
         response = self.handle_exception(errors.RouteNotFound(f"There is nothing at {shown(request.path)}."))
-        response.put("x-request-id", str(ids.uuid7()))
+        response.put(b"x-request-id", ids.uuid7_text())
         return response
 
 

@@ -47,7 +47,7 @@ def _of(caller: Caller, call: Call | None, verdict: str) -> Observation:
     prompt, shape = observing.hashes(call.body, call.endpoint) if call else (0, 0)
     return Observation(
         at_ms=clock.now_ms(),
-        request_id=caller.trace,
+        request_id=caller.request_id,
         organisation=passport.organisation_id,
         project=passport.project_id,
         user=passport.user_id,

@@ -28,7 +28,7 @@ class CallError(Exception):
         self.retry_after_s = retry_after_s
         self.details = dict(details or {})
         # x-ratelimit-* headers, when the meters were asked.
-        self.headers: dict[str, str] = {}
+        self.headers: list[tuple[bytes, str]] = []
 
 
 class InvalidRequest(CallError):
