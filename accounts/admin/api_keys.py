@@ -107,8 +107,7 @@ class APIKeyAdmin(GovernedAdmin):
 
     form = KeyForm
     list_display = (
-        "name",
-        "hint",
+        "headline",
         "organisation",
         "project_name",
         "user",
@@ -138,6 +137,11 @@ class APIKeyAdmin(GovernedAdmin):
         ("Dates", {"fields": ["created_at", "revoked_at"]}),
     )
     actions_detail = ("revoke",)
+
+    @display(description="Name", header=True, ordering="name")
+    def headline(self, api_key: APIKey) -> tuple[str, str]:
+        """The name, and below it the first and last characters."""
+        return api_key.name, api_key.hint
 
     @display(description="State", label=_STATE)
     def key_state(self, api_key: APIKey) -> str:

@@ -2,6 +2,11 @@
 
 from typing import Any
 
+# These four for what they register, so that it can be taken away whichever app's admin is loaded first.
+import allauth.account.admin
+import allauth.mfa.admin  # noqa: F401
+import axes.admin  # noqa: F401
+import django.contrib.auth.admin  # noqa: F401
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog

@@ -60,7 +60,7 @@ class UnreadFilter(DropdownFilter):
 class NoticeAdmin(Endless, ReadOnlyAdmin):
     """Written by jobs and services only. Ticking off is one's own: others go on seeing it as new."""
 
-    list_display = ("when", "level_words", "title", "kind", "audience", "organisation", "seen", "mailed")
+    list_display = ("when", "level_words", "headline", "whom", "seen", "mailed")
     list_select_related = ("organisation",)
     list_filter = (
         ("audience", ChoicesDropdownFilter),
@@ -74,7 +74,7 @@ class NoticeAdmin(Endless, ReadOnlyAdmin):
     search_help_text = "Words of the title"
     fields = (
         "created_at",
-        "level_words",
+        "level",
         "title",
         "body",
         "link",
@@ -102,10 +102,22 @@ class NoticeAdmin(Endless, ReadOnlyAdmin):
         """In words and in colour."""
         return notice.level, notice.get_level_display()
 
-    @display(description="Seen by you", boolean=True)
-    def seen(self, notice: Notice) -> bool:
+    @display(description="What", header=True)
+    def headline(self, notice: Notice) -> tuple[str, str]:
+        """The title, and below it the kind."""
+        return notice.title, notice.kind
+
+    @display(description="Told to", header=True)
+    def whom(self, notice: Notice) -> tuple[str, str]:
+        """The organisation, and below it who of it."""
+        if notice.organisation is None:
+            return "Operators", ""
+        return notice.organisation.name, notice.get_audience_display().removesuffix(" of the organisation")
+
+    @display(description="For you", label={"New": "warning", "Seen": "success"})
+    def seen(self, notice: Notice) -> str:
         """Whether the person at the page has ticked it off."""
-        return notice.is_seen  # type: ignore[attr-defined]
+        return "Seen" if notice.is_seen else "New"  # type: ignore[attr-defined]
 
     @display(description="Mailed")
     def mailed(self, notice: Notice) -> str:

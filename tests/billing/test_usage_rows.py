@@ -9,7 +9,7 @@ from accounts.models import Organisation
 from billing import bulk_insert
 from billing.models import LedgerTransaction, PostingFault, Rollup15m, RollupDirty, UsageEvent
 from billing.pricing import Costs, Tokens
-from billing.services import posting, rollups, usage_rows, verifier
+from billing.services import holds, posting, rollups, usage_rows, verifier
 from billing.usage_record import UsageRecord
 from channels.models import Channel, Model
 from newapi.kernel import clock
@@ -202,3 +202,14 @@ def test_rows_from_before_there_were_test_keys_are_summed_up(acme: Organisation,
     bulk_insert.insert(UsageEvent, columns=tuple(older), rows=[tuple(older.values())])
     assert rollups.rebuild(organisation=acme, start=clock.from_ms(record.at_ms), end=clock.now()) == 1
     assert Rollup15m.objects.get().cost_nano == record.costs.total
+
+
+@pytest.mark.req("CHN-15")
+def test_a_test_call_whose_worker_was_lost_is_free_too(acme: Organisation, line: calls.Line) -> None:
+    calls.admit(replace(calls.lost(line), is_test=True), hold_nano=0, seen=500)
+    with clock.shifted(calls.DEADLINE_MS / 1000 + 1):
+        assert holds.sweep() == 1
+        assert posting.post() == 1
+    row = UsageEvent.objects.get()
+    assert (row.is_test, row.outcome, row.output_tokens, row.cost_nano) == (True, "lost", 500, 0)
+    books.assert_balanced(acme)
