@@ -16,6 +16,7 @@ from newapi.kernel.meters import health
 
 log = logging.getLogger(__name__)
 
+ASK_AGAIN_S = 30
 NEEDS_PURPOSE = (
     "A channel with several active keys states why (CHN-04): choose its pool purpose and write the justification first."
 )
@@ -111,16 +112,18 @@ def refused(*, key_id: int, status: int) -> bool:
 
     401 speaks of the key alone, and counts at once. 402 and 403 may speak of the one call: some providers answer
     403 to a prompt that they do not want, and then any caller could switch off a key that serves everybody. So we
-    ask once more, with a small question of our own and this very key, and only if that is refused too it goes.
-    Blocks for as long as the upstream takes, up to half a minute; no transaction is open meanwhile.
+    ask once more, with a small question of our own and this very key, and only if that is refused too it goes. We
+    ask every half minute at most, or a caller who goes on could make us ask, and pay, without end.
+    Blocks for as long as the upstream takes, about 40 seconds at most; no transaction is open meanwhile.
     """
     key = UpstreamKey.objects.select_related("channel").filter(pk=key_id, is_active=True).first()
     if key is None:
         return False
     if status == 401:
         return switch_off(key=key, status=status)
+    if not _may_ask(key_id):
+        return False
     result = testing.ask(channel=key.channel, key=key)
-    # A good answer also ends the rest that the refusal has put the key to.
     testing.report(channel=key.channel, result=result)
     if result.status is None or result.status not in testing.KEY_REFUSED:
         return False
@@ -168,6 +171,13 @@ def _check_pool(channel: Channel, *, besides: UpstreamKey | None = None) -> None
     active = current.keys.filter(is_active=True)
     others = active.exclude(pk=besides.pk) if besides else active
     check_purpose(channel=current, active=others.count() + 1)
+
+
+def _may_ask(key_id: int) -> bool:
+    try:
+        return health.may_ask(key_id=key_id, again_after_s=ASK_AGAIN_S)
+    except (RedisError, OSError):
+        return False  # no call is admitted meanwhile; the next refusal comes here again
 
 
 def _close_breaker(key_id: int) -> None:

@@ -18,6 +18,7 @@ from newapi.kernel.meters.pipe import Pipe
 
 # How long a trial may take before another may be made; a worker that died with one frees it so.
 LEASE_MS = 60_000
+KEY_UNKNOWN = 401
 
 
 class Breaker(StrEnum):
@@ -174,11 +175,16 @@ class Board:
             self._shared.hurry()
 
     def key_refused(self, care: Care, key_id: int, status: int) -> None:
-        """The upstream would not have the key: 401, 402 or 403. It rests at once."""
+        """The upstream would not have the key. With 401 it rests at once, for all workers.
+
+        402 and 403 may be about the one call, and a caller with an unwelcome prompt must not put a key to rest that
+        serves everybody: channels.services.upstream_keys.refused finds out, and a trial is given back undecided.
+        """
         target = key_target(key_id)
-        report = records.refused(key_id, status=status, open_ms=care.open_ms)
-        if self._opened(target, care.open_ms, f"refused with {status}", opens=True):
-            self._shared.report(target, report)
+        if status != KEY_UNKNOWN:
+            self.release(target)
+        elif self._opened(target, care.open_ms, f"refused with {status}", opens=True):
+            self._shared.report(target, records.refused(key_id, status=status, open_ms=care.open_ms))
             self._shared.hurry()
 
     def out_of_quota(self, account_id: int, upstream_model: str, retry_after_s: int | None) -> None:

@@ -11,7 +11,7 @@ from accounts.models import AuditEvent, Notice, User
 from channels.models import Channel, Model, UpstreamKey
 from channels.services import catalogue, upstream_keys
 from newapi.kernel import clock
-from newapi.kernel.meters import health, health_records
+from newapi.kernel.meters import health, health_records, keys
 from tests import cast
 from tests.billing.threads import together
 from tests.processes import MockUpstream
@@ -36,8 +36,8 @@ def pooled(channel: Channel) -> UpstreamKey:
 
 
 def rest(key: UpstreamKey) -> None:
-    """What the gateway does first when a key is refused."""
-    health.tell(health_records.refused(key.pk, status=403, open_ms=15_000))
+    """What the gateway does first when a key is refused with 401."""
+    health.tell(health_records.refused(key.pk, status=401, open_ms=15_000))
 
 
 # Refused by the upstream.
@@ -96,11 +96,10 @@ def test_the_notice_says_how_many_other_keys_go_on(channel: Channel) -> None:
 
 
 @pytest.mark.parametrize("status", [402, 403])
-def test_a_403_for_one_callers_prompt_does_not_switch_off_a_key_that_works_and_ends_its_rest(
+def test_a_403_for_one_callers_prompt_does_not_switch_off_a_key_that_works(
     channel: Channel, mock: MockUpstream, status: int
 ) -> None:
     key = channel.keys.get()
-    rest(key)
     assert not upstream_keys.refused(key_id=key.pk, status=status)
     [asked] = mock.requests()
     assert asked["key"] == cast.UPSTREAM_SECRET
@@ -108,6 +107,19 @@ def test_a_403_for_one_callers_prompt_does_not_switch_off_a_key_that_works_and_e
     assert key.is_active
     assert health.read().rests == {}
     assert not Notice.objects.exists()
+
+
+def test_a_caller_who_goes_on_makes_us_ask_twice_a_minute_at_most(
+    channel: Channel, mock: MockUpstream, redis: Any
+) -> None:
+    key = channel.keys.get()
+    for _ in range(20):
+        assert not upstream_keys.refused(key_id=key.pk, status=403)
+    assert len(mock.requests()) == 1
+    assert 25 < redis.ttl(keys.asked(key.pk)) <= 30
+    redis.delete(keys.asked(key.pk))  # as it goes by itself then
+    mock.behave(status="403")
+    assert upstream_keys.refused(key_id=key.pk, status=403)
 
 
 @pytest.mark.parametrize(("status", "again"), [(403, 403), (402, 402), (403, 401)])

@@ -279,14 +279,15 @@ async def test_a_claim_that_was_not_used_is_given_back_at_once(boards: Boards) -
 
 
 async def test_what_is_closed_needs_no_claim(boards: Boards) -> None:
-    one = boards()
+    one, two = boards(), boards()
     assert await one.claim("c:17")
     await opened(one)
-    await asyncio.to_thread(health.reset, channel_ids=[17])
+    await two.sync()
+    health.reset(channel_ids=[17])
     with clock.shifted(OPEN_S + 1):
-        assert one.channel(17) is Breaker.HALF_OPEN  # it has not read since
-        assert await one.claim("c:17")
-        assert one.channel(17) is Breaker.CLOSED
+        assert two.channel(17) is Breaker.HALF_OPEN  # it has not read since
+        assert await two.claim("c:17")
+        assert two.channel(17) is Breaker.CLOSED
 
 
 # Keys and quotas.
@@ -310,14 +311,30 @@ async def test_a_refused_key_rests_at_once_and_alone_and_a_success_ends_it(board
 
 async def test_a_key_that_is_refused_again_rests_twice_as_long(boards: Boards) -> None:
     one = boards()
-    one.key_refused(CARE, KEY, 403)
+    one.key_refused(CARE, KEY, 401)
     await one.sync()
     with clock.shifted(OPEN_S + 1):
         assert await one.claim("k:9")
-        one.key_refused(CARE, KEY, 403)
+        one.key_refused(CARE, KEY, 401)
         await one.sync()
         rest = health.read().rests["k:9"]
         assert (rest.trips, round((rest.until_ms - clock.now_ms()) / 1_000)) == (2, 30)
+
+
+@pytest.mark.parametrize("status", [402, 403])
+async def test_a_caller_with_an_unwelcome_prompt_puts_no_key_to_rest(boards: Boards, status: int) -> None:
+    one, two = boards(), boards()
+    one.key_refused(CARE, KEY, status)
+    assert one.key(KEY) is Breaker.CLOSED
+    # Nor does it decide a trial: the next call may make it.
+    one.key_refused(CARE, KEY, 401)
+    await one.sync()
+    with clock.shifted(OPEN_S + 1):
+        await two.sync()
+        assert await one.claim("k:9")
+        one.key_refused(CARE, KEY, status)
+        await one.sync()
+        assert await two.claim("k:9")
 
 
 @pytest.mark.req("CHN-05")
@@ -493,7 +510,7 @@ async def test_a_reset_reaches_every_worker_with_its_next_reading(boards: Boards
     one.out_of_quota(33, "m", 600)
     await one.sync()
     await two.sync()
-    await asyncio.to_thread(health.reset, channel_ids=[17], key_ids=[KEY], account_ids=[3])
+    health.reset(channel_ids=[17], key_ids=[KEY], account_ids=[3])
     for board in (one, two):
         await board.sync()
         assert (board.channel(17), board.key(KEY), board.quota_until_ms(3, "m")) == (Breaker.CLOSED, Breaker.CLOSED, 0)

@@ -39,6 +39,11 @@ def pause(*, account_id: int, upstream_model: str, retry_after_s: int | None) ->
     tell(out_of_quota((account_id, upstream_model), until_ms=until_ms))
 
 
+def may_ask(*, key_id: int, again_after_s: int) -> bool:
+    """Whether nobody has asked with an upstream key for so long; whoever is told so is the one that asks now."""
+    return bool(bank.connection().set(keys.asked(key_id), 1, nx=True, ex=again_after_s))
+
+
 def reset(*, channel_ids: Iterable[int] = (), key_ids: Iterable[int] = (), account_ids: Iterable[int] = ()) -> None:
     """Forget what is held against them: rests, failures and pauses. Workers follow within a second."""
     redis = bank.connection()

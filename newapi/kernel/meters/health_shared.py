@@ -141,7 +141,8 @@ class Shared:
         wait_s = self._synced_s + HURRY_S - asyncio.get_running_loop().time()
         if wait_s > 0:
             await asyncio.sleep(wait_s)
-        await self._try_sync()
+        if self._is_hurried:  # else the second's own telling was faster
+            await self._try_sync()
 
     async def _try_sync(self) -> None:
         try:

@@ -76,3 +76,8 @@ def gauges() -> str:
 def quotas() -> str:
     """Hash: `account_id upstream_model` → `until_ms times`, the pauses after a 429."""
     return "{health}quotas"
+
+
+def asked(upstream_key_id: int) -> str:
+    """Set for a while once we have asked ourselves whether an upstream takes a key."""
+    return f"{{health}}asked:{upstream_key_id}"
