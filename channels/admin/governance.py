@@ -85,6 +85,7 @@ class AuthorisationEvidenceAdmin(GovernedAdmin):
     autocomplete_fields = ("channel",)
     readonly_fields = (
         "state_text",
+        "fingerprint",
         "until",
         "submitter",
         "submitted_at",
@@ -105,7 +106,7 @@ class AuthorisationEvidenceAdmin(GovernedAdmin):
                 ("When it is valid", {"fields": [("valid_from", "valid_until")]}),
             ]
         what = ["state_text", "channel" if obj.channel_id else "service", "kind", "legal_owner"]
-        document: list[Any] = ["document_name", "document_sha256", "valid_from", "until"]
+        document: list[Any] = ["document_name", "fingerprint", "valid_from", "until"]
         acts: list[Any] = ["submitter", "submitted_at", "approved_by", "approved_at", "withdrawn_by", "withdrawn_at"]
         return [
             (None, {"fields": what}),
@@ -139,6 +140,11 @@ class AuthorisationEvidenceAdmin(GovernedAdmin):
     def state_text(self, piece: AuthorisationEvidence) -> str:
         """Of today, in words."""
         return in_words(piece, clock.today())
+
+    @display(description="Document's SHA-256")
+    def fingerprint(self, piece: AuthorisationEvidence) -> str:
+        """In groups."""
+        return _in_groups(piece.document_sha256)
 
     @display(description="Last day", ordering="valid_until")
     def until(self, piece: AuthorisationEvidence) -> str:

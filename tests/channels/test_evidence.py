@@ -1,5 +1,6 @@
 """Authorisation evidence: two people, one day at a time, and no channel without."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
@@ -265,7 +266,12 @@ def test_one_hands_in_a_file_and_another_approves_it(bare: Channel, clerk: Calla
     piece = AuthorisationEvidence.objects.get()
     assert (piece.document_name, piece.document_sha256) == ("contract.pdf", sha256(DOCUMENT).hexdigest())
     assert (piece.submitted_by.email, piece.approved_by) == ("carla@example.com", None)
-    assert "Waiting for approval" in pages.text(carla.get(pages.change(piece)))
+    page = pages.text(carla.get(pages.change(piece)))
+    assert "Waiting for approval" in page
+    grouped = re.search("(?:[0-9a-f]{8} ){7}[0-9a-f]{8}", page)
+    assert grouped is not None
+    assert grouped[0].replace(" ", "") == piece.document_sha256
+    assert pages.change(piece) in pages.text(carla.get(pages.list_of(AuthorisationEvidence), {"q": grouped[0]}))
     assert carla.post(pages.act(piece, "approve"), {"reason": pages.REASON}).status_code == 403
 
     dora = clerk("dora", "view_authorisationevidence", "change_authorisationevidence")
