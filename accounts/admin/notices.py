@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.text import Truncator
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
     ChoicesDropdownFilter,
@@ -21,6 +22,7 @@ from accounts.services import notices
 
 _LEVELS = {Notice.Level.INFO: "info", Notice.Level.WARNING: "warning", Notice.Level.DANGER: "danger"}
 KINDS_MAX = 100
+TITLE_MAX = 64
 
 
 class KindFilter(DropdownFilter):
@@ -102,10 +104,10 @@ class NoticeAdmin(Endless, ReadOnlyAdmin):
         """In words and in colour."""
         return notice.level, notice.get_level_display()
 
-    @display(description="What", header=True)
-    def headline(self, notice: Notice) -> tuple[str, str]:
-        """The title, and below it the kind."""
-        return notice.title, notice.kind
+    @display(description="What")
+    def headline(self, notice: Notice) -> str:
+        """As much of the title as a phone has room for; all of it is on the notice's page."""
+        return Truncator(notice.title).chars(TITLE_MAX)
 
     @display(description="Told to", header=True)
     def whom(self, notice: Notice) -> tuple[str, str]:

@@ -8,7 +8,8 @@ from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib.auth.models import Group
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, SolarSchedule
 
-from accounts.models import APIKey, Organisation, User
+from accounts.models import APIKey, Notice, Organisation, User
+from accounts.services import notices
 from billing.models import (
     PostingFault,
     PriceVersion,
@@ -20,7 +21,7 @@ from billing.models import (
     UsageEvent,
     VerifierRun,
 )
-from channels.models import Channel, Model
+from channels.models import Channel, Model, ModelLimit
 from newapi.kernel import clock, ids, money
 
 TOTP_SECRET = "totp-canary-JBSWY3DP"
@@ -126,6 +127,8 @@ def fill(*, user: User, api_key: APIKey, raw_key: str, channel: Channel, model: 
     )
     VerifierRun.objects.create(duration_ms=12, findings=[])
     _logins(user)
+    _news(api_key.organisation, user)
+    ModelLimit.objects.create(organisation=api_key.organisation, model=model, requests_per_day=1000)
     Group.objects.create(name="Support")
     CrontabSchedule.objects.create(minute="5")
     SolarSchedule.objects.create(event="sunrise", latitude=52, longitude=13)
@@ -149,6 +152,11 @@ def fill(*, user: User, api_key: APIKey, raw_key: str, channel: Channel, model: 
             channel.keys.get().sealed,
         ),
     )
+
+
+def _news(organisation: Organisation, user: User) -> None:
+    notices.post(once="house", kind="test", title="News", audience="members", organisation=organisation)
+    notices.mark_read(user=user, notices=Notice.objects.all())
 
 
 def _logins(user: User) -> None:
