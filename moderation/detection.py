@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Max, OuterRef, Subquery
+from django.db.models import Max, OuterRef, QuerySet, Subquery
 
 from moderation.models import DetectorRule
 
@@ -33,14 +33,14 @@ class RuleInForce:
 
 def rules_in_force() -> tuple[RuleInForce, ...]:
     """The newest version of each detector's rule, save those that are off, by detector. One query."""
-    newest = DetectorRule.objects.filter(detector=OuterRef("detector")).order_by().values("detector")
-    rows = (
-        DetectorRule.objects.filter(version=Subquery(newest.annotate(most=Max("version")).values("most")))
-        .exclude(mode=DetectorRule.Mode.OFF)
-        .select_related("category")
-        .order_by("detector")
-    )
-    return tuple(of_row(row) for row in rows)
+    rows = newest(DetectorRule.objects.exclude(mode=DetectorRule.Mode.OFF)).select_related("category")
+    return tuple(of_row(row) for row in rows.order_by("detector"))
+
+
+def newest(rules: QuerySet[DetectorRule]) -> QuerySet[DetectorRule]:
+    """Of some versions those that are the newest of their detector."""
+    same = DetectorRule.objects.filter(detector=OuterRef("detector")).order_by().values("detector")
+    return rules.filter(version=Subquery(same.annotate(most=Max("version")).values("most")))
 
 
 def of_row(row: DetectorRule) -> RuleInForce:

@@ -1,4 +1,4 @@
-"""The admin of policy, cases with their clocks, restrictions, approvals and blocklists."""
+"""The admin of policy, cases with their clocks, restrictions, approvals, blocklists, detectors and their signals."""
 
 from moderation.admin import (
     approval_panels,
@@ -7,9 +7,12 @@ from moderation.admin import (
     case_events,
     cases,
     clocks,
+    detectors,
     panels,
     policy,
     restrictions,
+    signal_panels,
+    signals,
 )
 
 __all__ = [
@@ -19,7 +22,10 @@ __all__ = [
     "case_events",
     "cases",
     "clocks",
+    "detectors",
     "panels",
     "policy",
     "restrictions",
+    "signal_panels",
+    "signals",
 ]

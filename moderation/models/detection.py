@@ -100,4 +100,5 @@ class Signal(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.category.code} on {self.organisation}"
+        # The audit record names signals too; what a sealed one is about stays on its own page.
+        return f"{'Sealed signal' if self.category.is_sealed else self.category.code} on {self.organisation}"
