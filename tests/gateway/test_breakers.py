@@ -11,11 +11,17 @@ import pytest
 from django.conf import settings
 from redis.exceptions import RedisError
 
+from channels.models import Channel
+from channels.tasks import probe_channels
+from newapi.gateway import engine
 from newapi.gateway.health import Board, Breaker, Care
 from newapi.kernel import clock
 from newapi.kernel.meters import health, health_shared, keys
 from newapi.kernel.meters.pipe import Pipe
+from tests.gateway.conftest import Gateway
+from tests.gateway.doors import in_database
 from tests.gateway.test_outage import away
+from tests.processes import MockUpstream
 
 OPEN_S = 15
 CARE = Care(channel_id=17, failures_max=5, error_percent=50, open_ms=OPEN_S * 1_000)
@@ -119,6 +125,19 @@ async def test_an_error_rate_opens_it_but_not_below_twenty_calls(boards: Boards)
     await one.sync()
     assert one.channel(17) is Breaker.OPEN
     assert health.read().rests["c:17"].reason == "10 of 20 calls failed, the last: timeout"
+
+
+async def test_however_bad_the_rate_below_twenty_calls_it_opens_nothing(boards: Boards) -> None:
+    one = boards()
+    for _ in range(9):
+        one.answered(CARE, KEY, 80)
+        fail(one)
+    fail(one)
+    await one.sync()
+    assert one.channel(17) is Breaker.CLOSED  # 10 of 19
+    fail(one)
+    await one.sync()
+    assert one.channel(17) is Breaker.OPEN
 
 
 async def test_an_error_rate_just_below_the_limit_opens_nothing(boards: Boards) -> None:
@@ -519,6 +538,41 @@ async def test_a_reset_reaches_every_worker_with_its_next_reading(boards: Boards
     fail(two, 4)
     await two.sync()
     assert two.channel(17) is Breaker.CLOSED
+
+
+# At the door.
+
+
+async def test_callers_whose_prompts_meet_a_403_take_no_key_from_the_others(
+    gateway: Gateway, mock: MockUpstream, mock_channel: Channel
+) -> None:
+    for _ in range(5):
+        assert (await gateway.chat(metadata={"mock-status": "403"})).status == 502
+        assert (await gateway.chat()).status == 200
+    assert await in_database(lambda: mock_channel.keys.get().is_active)
+    # Besides the ten calls of callers, one of our own.
+    for _ in range(100):
+        if len(mock.requests()) == 11:
+            break
+        await asyncio.sleep(0.02)
+    assert len(mock.requests()) == 11
+
+
+async def test_a_channel_that_fails_is_left_alone_and_comes_back_with_a_probe(
+    gateway: Gateway, mock: MockUpstream, mock_channel: Channel
+) -> None:
+    mock.behave(status="500")
+    for _ in range(5):
+        assert (await gateway.chat()).status == 502
+    mock.forget()
+    refused = await gateway.chat()
+    assert (refused.status, mock.requests()) == (503, [])
+    assert 1 <= int(refused.headers["Retry-After"]) <= OPEN_S
+    await in_database(lambda: Channel.objects.update(probe_every_minutes=1))
+    assert await in_database(probe_channels) == 1
+    board = (await engine.started()).board
+    await board.sync()
+    assert (await gateway.chat()).status == 200
 
 
 def rest_s(board: Board) -> int:
