@@ -14,6 +14,9 @@ from newapi.kernel import errors
 
 log = logging.getLogger(__name__)
 
+# The page of this site that says what each policy code means (GW-38).
+POLICY_PATH = "/policy"
+
 
 def openai_error(error: errors.CallError) -> bytes:
     """`{"error": {"message", "type", "param", "code"}}`, with the details beside them."""
@@ -24,6 +27,8 @@ def openai_error(error: errors.CallError) -> bytes:
         "code": error.code,
         **error.details,
     }
+    if code := error.details.get("policy_code"):
+        body["help"] = f"{POLICY_PATH}#{code}"
     return orjson.dumps({"error": body})
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from newapi.portal.views import approvals, balance, calls, home, keys, models, notices, overview, usage
+from newapi.portal.views import approvals, balance, calls, home, keys, models, notices, overview, policy, usage
 
 app_name = "portal"
 
@@ -12,6 +12,7 @@ account_urlpatterns = [path("email/", home.email)]
 urlpatterns = [
     path("", home.home, name="home"),
     path("models", home.models, name="my_models"),
+    path("policy", policy.policy, name="policy"),
     path("o/<slug:slug>/", overview.overview, name="overview"),
     path("o/<slug:slug>/usage", usage.usage, name="usage"),
     path("o/<slug:slug>/calls", calls.calls, name="calls"),
