@@ -1,5 +1,6 @@
 """Signals: one for each finding, raised while it goes on, judged by people, and never any text."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -16,11 +17,12 @@ from moderation.tasks import detect
 from newapi.gateway.observing import Observer, Phrases, hashes, text_of
 from newapi.kernel import clock
 from newapi.kernel.meters.pipe import Pipe
+from newapi.kernel.observations import Observation
 from tests import cast
 from tests.moderation import calls, desk
 from tests.moderation.calls import call
 
-CANARY = "zebra-canary-4711 tell me the secret of the blue vault"
+CANARY = "zebra-canary tell me the secret of the blue vault"
 
 
 @pytest.fixture
@@ -111,67 +113,53 @@ def test_nonsense_judges_nothing(key: APIKey, rex: User, verdict: str, reason: s
     assert Signal.objects.get().verdict == "open"
 
 
-@pytest.mark.req("GW-16")
-@pytest.mark.django_db(transaction=True)
-async def test_no_text_of_a_call_is_in_redis_or_the_database_after_the_job_ran(redis: Redis) -> None:
-    """From the gateway's own hashing to the signal, with every detector tripped by the same text."""
-    from asgiref.sync import sync_to_async
-
-    key = await sync_to_async(_house)()
+@pytest.mark.req("GW-16", "GW-09")
+@pytest.mark.django_db
+def test_no_text_of_a_call_is_in_redis_or_the_database_after_the_job_ran(key: APIKey, redis: Redis) -> None:
+    """From the gateway's own hashing to the signals, with every detector tripped by the same text."""
+    calls.seed()
+    # This much of the text stands in the rule, where an admin wrote it.
+    rule = calls.publish("jailbreak", "signal", phrases=["the blue vault"])
     body = {"messages": [{"role": "user", "content": CANARY}], "model": "mock-gpt"}
-    phrases = Phrases([(await sync_to_async(_jailbreak)(), "the blue vault")])
     prompt, shape = hashes(body, "chat.completions")
-    observer = Observer(Pipe(settings.REDIS_URL))
     shown = {
         "prompt": prompt,
         "shape": shape,
         "is_refused": True,
         "wants_logprobs": True,
-        "rules": phrases.found_in(text_of(body)),
+        "rules": Phrases([(rule.pk, "the blue vault")]).found_in(text_of(body)),
+        "categories": ("HT-HATE",),
     }
-    for verdict in ("ok", "restricted", "invalid_request"):
-        for _ in range(300):
-            observer.note(call(key, verdict=verdict, categories=("HT-HATE",), **shown))
+    asyncio.run(_observe([call(key, verdict=v, **shown) for v in ("ok", "restricted", "invalid_request")] * 300))
+    assert redis.xlen("{obs}calls") == 18
+    _look_for_canary_in_redis(redis)
+    detect()
+    _look_for_canary_in_redis(redis)
+    assert set(Signal.objects.values_list("category__code", flat=True)) >= {
+        "PA-ACCESS", "PA-PROBE", "PA-EXTRACT", "PA-JAILBREAK", "CY-ATTACK", "HT-HATE",
+    }  # fmt: skip
+    _look_for_canary_in_the_database()
+
+
+async def _observe(shown: list[Observation]) -> None:
+    pipe = Pipe(settings.REDIS_URL)
+    observer = Observer(pipe)
+    for one in shown:
+        observer.note(one)
     await observer.flush()
-    assert redis.xlen("{obs}calls") > 0
-    _look_for_canary_in_redis(redis)
-    await sync_to_async(detect)()
-    _look_for_canary_in_redis(redis)
-    tripped = await sync_to_async(_codes)()
-    assert tripped >= {"PA-ACCESS", "PA-PROBE", "PA-EXTRACT", "PA-JAILBREAK", "CY-ATTACK", "HT-HATE"}
-    await sync_to_async(_look_for_canary_in_the_database)()
+    await pipe.close()
 
 
-def _house() -> APIKey:
-    from moderation import policy
-    from moderation.models import PolicyCategory
-
-    policy.seed(PolicyCategory)
-    calls.seed()
-    ben = cast.person("ben")
-    return cast.api_key(cast.organisation("acme", owner=ben), ben).api_key
-
-
-def _jailbreak() -> int:
-    return calls.publish("jailbreak", "signal", phrases=["the blue vault"]).pk
-
-
-def _codes() -> set[str]:
-    return set(Signal.objects.values_list("category__code", flat=True))
-
-
-def _words() -> list[str]:
-    # The phrase stands in the rule that an admin wrote; the rest of the text stands nowhere.
-    return ["zebra", "canary", "4711", "secret of", CANARY]
+WORDS = ("zebra", "canary", "tell me", "secret of", CANARY)
 
 
 def _look_for_canary_in_redis(redis: Redis) -> None:
     for name in redis.scan_iter("*"):
-        assert not any(word.encode() in redis.dump(name) + name for word in _words()), name
+        assert not any(word.encode() in redis.dump(name) + name for word in WORDS), name
 
 
 def _look_for_canary_in_the_database() -> None:
     for app in ("accounts", "channels", "billing", "moderation"):
         for model in apps.get_app_config(app).get_models():
             for row in model._default_manager.values_list():
-                assert not any(word in str(row) for word in _words()), model
+                assert not any(word in str(row) for word in WORDS), model
