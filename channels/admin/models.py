@@ -1,33 +1,63 @@
-"""Models by their public name, and the routes that lead to them."""
+"""Models by their public name: how they are reached, who may use them, what stands in, when they retire."""
 
+from collections.abc import Collection
+from typing import Any
+
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
 from django.db.models import Model as AnyModel
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import (
-    AutocompleteSelectFilter,
     BooleanRadioFilter,
     ChoicesDropdownFilter,
     DropdownFilter,
+    RangeDateTimeFilter,
 )
 from unfold.decorators import display
+from unfold.views import ChangeList
 
 from accounts.admin import panels
-from accounts.admin.base import GovernedAdmin, GovernedInline
+from accounts.admin.base import GovernedAdmin
+from channels.admin import health
+from channels.admin.forms import ListFields
+from channels.admin.routes import AliasesInline, FallbacksInline, RoutesInline
+from channels.governance import in_force
 from channels.models import Channel, Model, Route
+from newapi.kernel import clock
 
 
-class RoutesInline(GovernedInline):
-    """The channels that serve a model."""
+class ModelChangeList(ChangeList):
+    """The list, with the ways that can be used now."""
 
-    model = Route
-    fields = ("channel", "upstream_name", "is_active")
-    autocomplete_fields = ("channel",)
-    verbose_name_plural = "routes: the channels that serve it"
+    result_list: Any
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
-        """With what the rows show."""
-        return super().get_queryset(request).select_related("model", "channel")
+    def get_results(self, request: HttpRequest) -> None:
+        """Read once for all rows; each row has its `ways`: those that can be used now, and all that are switched on."""
+        super().get_results(request)
+        models: list[Any] = list(self.result_list)
+        ways = ways_now([model.pk for model in models])
+        for model in models:
+            model.ways = ways[model.pk]
+        self.result_list = models
+
+
+def ways_now(model_ids: Collection[int]) -> dict[int, tuple[int, int]]:
+    """Model id → how many of its channels can be used now, and how many active routes it has.
+
+    Usable: enabled, evidence in force, a key in use, not resting. Three queries and one reading of health, however
+    many models. Without Redis, rests are not known and nobody rests.
+    """
+    known = health.reading() or {}
+    usable = Channel.objects.filter(status=Channel.Status.ENABLED, keys__is_active=True)
+    if settings.CHANNEL_EVIDENCE_REQUIRED:
+        usable = usable.filter(pk__in=in_force(clock.today()).values("channel"))
+    ready = {pk for pk in usable.values_list("pk", flat=True) if pk not in known or known[pk].state != "open"}
+    routes = Route.objects.filter(model_id__in=model_ids, is_active=True).values_list("model_id", "channel_id")
+    found: dict[int, list[int]] = {pk: [] for pk in model_ids}
+    for model_id, channel_id in routes:
+        found[model_id].append(channel_id)
+    return {pk: (sum(channel in ready for channel in channels), len(channels)) for pk, channels in found.items()}
 
 
 class RoutedFilter(DropdownFilter):
@@ -48,21 +78,53 @@ class RoutedFilter(DropdownFilter):
 
 
 @admin.register(Model)
-class ModelAdmin(GovernedAdmin):
+class ModelAdmin(ListFields, GovernedAdmin):
     """What callers name in `model`."""
 
-    list_display = ("name", "kind", "owned_by", "state", "routes_count", "context_tokens", "output_tokens_max")
-    list_filter = (("kind", ChoicesDropdownFilter), ("is_active", BooleanRadioFilter), RoutedFilter)
+    list_display = (
+        "name",
+        "kind",
+        "state",
+        "ways",
+        "strategy_text",
+        "approval_category",
+        "retires",
+        "owned_by",
+        "context_tokens",
+        "output_tokens_max",
+    )
+    list_select_related = ("replacement",)
+    list_filter = (
+        ("kind", ChoicesDropdownFilter),
+        ("is_active", BooleanRadioFilter),
+        RoutedFilter,
+        ("strategy", ChoicesDropdownFilter),
+        ("retires_at", RangeDateTimeFilter),
+    )
     ordering = ("name",)
-    search_fields = ("name", "owned_by")
-    search_help_text = "Name or owner"
+    search_fields = ("name", "owned_by", "aliases__name")
+    search_help_text = "Name, alias or owner"
+    autocomplete_fields = ("replacement",)
     readonly_fields = ("created_at",)
     fieldsets = (
         (None, {"fields": ["name", "kind", "owned_by", "is_active", "created_at"]}),
         ("Bounds", {"fields": [("context_tokens", "output_tokens_max")]}),
+        ("How a channel is chosen", {"fields": ["strategy", "affinity"]}),
+        ("Who may use it", {"fields": ["approval_category", "countries_allowed", "export_classification"]}),
+        (
+            "Retirement",
+            {
+                "fields": [("retires_at", "replacement")],
+                "description": "Those who use it are told ahead of time, as soon as the date stands here. In UTC.",
+            },
+        ),
     )
-    inlines = (RoutesInline,)
+    inlines = (RoutesInline, AliasesInline, FallbacksInline)
     deletable = True
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ModelChangeList]:
+        """The list that reads what can be used now."""
+        return ModelChangeList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Model]:
         """With the number that the list shows."""
@@ -74,38 +136,30 @@ class ModelAdmin(GovernedAdmin):
         """As a label."""
         return "Active" if model.is_active else "Switched off"
 
-    @display(description="Routes", ordering="active_routes")
-    def routes_count(self, model: Model) -> str:
-        """How many enabled channels serve it."""
-        return str(model.active_routes or "none: cannot be called")  # type: ignore[attr-defined]
-
-
-@admin.register(Route)
-class RouteAdmin(GovernedAdmin):
-    """Models on channels."""
-
-    list_display = ("model", "channel", "upstream", "state")
-    list_select_related = ("model", "channel")
-    list_filter = (
-        ("model", AutocompleteSelectFilter),
-        ("channel", AutocompleteSelectFilter),
-        ("is_active", BooleanRadioFilter),
+    @display(
+        description="Ways now", ordering="active_routes", label={"all": "success", "some": "warning", "none": "danger"}
     )
-    search_fields = ("model__name", "channel__name", "upstream_name")
-    search_help_text = "Model, channel or the name there"
-    autocomplete_fields = ("model", "channel")
-    fields = ("model", "channel", "upstream_name", "is_active")
-    deletable = True
+    def ways(self, model: Model) -> tuple[str, str]:
+        """How many of its channels can be used now."""
+        ready, every = model.ways  # type: ignore[attr-defined]
+        if not every:
+            return "none", "none: cannot be called"
+        return "all" if ready == every else "some" if ready else "none", f"{ready} of {every}"
 
-    @display(description="Name there", ordering="upstream_name")
-    def upstream(self, route: Route) -> str:
-        """The upstream's name, which is the model's own unless another is given."""
-        return route.upstream_name or route.model.name
+    @display(description="Chosen", ordering="strategy")
+    def strategy_text(self, model: Model) -> str:
+        """The strategy, and what keeps calls together."""
+        kept = {"key": ", by key", "prompt": ", by beginning"}.get(model.affinity, "")
+        return f"{model.get_strategy_display()}{kept}"
 
-    @display(description="State", label={"Active": "success", "Switched off": "danger"})
-    def state(self, route: Route) -> str:
-        """As a label."""
-        return "Active" if route.is_active else "Switched off"
+    @display(description="Retires", ordering="retires_at")
+    def retires(self, model: Model) -> str:
+        """When, and what takes its place."""
+        if model.retires_at is None:
+            return "–"
+        verb = "retired" if model.retires_at <= clock.now() else "on"
+        instead = f", then {model.replacement}" if model.replacement else ""
+        return f"{verb} {model.retires_at:%d %b %Y}{instead}"
 
 
 @panels.on(Model)

@@ -4,17 +4,19 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 from unfold.contrib.filters.admin import BooleanRadioFilter, RelatedDropdownFilter
-from unfold.decorators import display
+from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminPasswordWidget
 
+from accounts.admin import pages
 from accounts.admin.base import GovernedAdmin, GovernedInline
-from accounts.admin.requests import actor_of
+from accounts.admin.reasons import ReasonedForm
+from accounts.admin.requests import actor_of, address_of
 from accounts.models import User
 from channels.models import Channel, UpstreamKey
 from channels.services import upstream_keys
@@ -49,24 +51,56 @@ class UpstreamKeyForm(forms.ModelForm):
         return secret
 
 
-def save_key(*, form: forms.ModelForm, channel: Channel, actor: User, reason: str) -> UpstreamKey:
-    """Save what the form says: seal a new key, replace one by a new row, or change name and state."""
+class LoneKeyForm(UpstreamKeyForm):
+    """A key on a page of its own, away from the others of its channel."""
+
+    def clean(self) -> dict[str, Any]:
+        """One that would be a second active key is refused with the reason (CHN-04)."""
+        data = super().clean() or {}
+        key: UpstreamKey = self.instance
+        channel = data.get("channel") or (key.channel if key.pk else None)
+        if channel is not None and data.get("is_active") and (key.pk is None or "is_active" in self.changed_data):
+            others = channel.keys.filter(is_active=True).exclude(pk=key.pk)
+            upstream_keys.check_purpose(channel=channel, active=others.count() + 1)
+        return data
+
+
+class UpstreamKeysFormSet(forms.BaseInlineFormSet):
+    """The keys of a channel together: a second active one needs the channel's purpose (CHN-04)."""
+
+    def clean(self) -> None:
+        """Count what would be active, with the purpose as it is being saved."""
+        super().clean()
+        if not any(self.errors):
+            active = sum(1 for form in self.forms if form.cleaned_data.get("is_active"))
+            upstream_keys.check_purpose(channel=self.instance, active=active)
+
+
+def save_key(
+    *, form: forms.ModelForm, channel: Channel, actor: User, reason: str, address: str | None = None
+) -> UpstreamKey:
+    """Save what the form says: seal a new key, replace one by a new row, rename it, switch it on or off.
+
+    Raises ValidationError (CHN-04).
+    """
     key: UpstreamKey = form.instance
-    secret = form.cleaned_data.get("new_secret")
+    is_active, secret = key.is_active, form.cleaned_data.get("new_secret")
     if key.pk is None:
         made = upstream_keys.add(channel=channel, secret=secret, name=key.name, actor=actor, reason=reason)
-        if not key.is_active:
-            made.is_active, made.disabled_reason = False, reason[:200]
-            made.save(update_fields=["is_active", "disabled_reason"])
+        if not is_active:
+            upstream_keys.disable(key=made, actor=actor, reason=reason, address=address)
         # Whoever goes on with the form's row goes on with the one that now exists.
         key.pk, key.last_four = made.pk, made.last_four
         return made
-    key.disabled_reason = "" if key.is_active else (key.disabled_reason or reason[:200])
+    if "name" in form.changed_data:
+        key.save(update_fields=["name"])
     if secret:
-        made = upstream_keys.add(channel=channel, secret=secret, name=key.name, actor=actor, reason=reason)
-        key.is_active = False
-        key.disabled_reason = f"replaced by …{made.last_four}"
-    key.save(update_fields=["name", "is_active", "disabled_reason"])
+        return upstream_keys.add(
+            channel=channel, secret=secret, name=key.name, replaces=key, actor=actor, reason=reason
+        )
+    if "is_active" in form.changed_data:
+        switch = upstream_keys.enable if is_active else upstream_keys.disable
+        switch(key=key, actor=actor, reason=reason, address=address)
     return key
 
 
@@ -75,6 +109,7 @@ class UpstreamKeysInline(GovernedInline):
 
     model = UpstreamKey
     form = UpstreamKeyForm
+    formset = UpstreamKeysFormSet
     fields = ("shown", "name", "new_secret", "is_active", "disabled_reason")
     readonly_fields = ("shown", "disabled_reason")
     verbose_name_plural = "upstream keys"
@@ -90,21 +125,23 @@ class UpstreamKeysInline(GovernedInline):
 class UpstreamKeyAdmin(GovernedAdmin):
     """All keys. Never deleted: usage names the key that served it. Switch it off."""
 
-    form = UpstreamKeyForm
+    form = LoneKeyForm
     list_display = ("__str__", "channel", "key_state", "disabled_reason", "created_at")
     list_select_related = ("channel",)
     list_filter = (("channel", RelatedDropdownFilter), ("is_active", BooleanRadioFilter))
     search_fields = ("name", "last_four", "channel__name")
     search_help_text = "Name, last four characters or channel"
     autocomplete_fields = ("channel",)
-    readonly_fields = ("shown", "disabled_reason", "created_at")
+    readonly_fields = ("shown", "disabled_reason", "disabled_at", "created_at")
+    actions_detail = ("enable",)
 
     def sections(self, request: HttpRequest, obj: Any) -> Any:
         """A new key needs its channel; an old one stays where it is."""
         if obj is None:
             return [(None, {"fields": ["channel", "name", "new_secret", "is_active"]})]
         asked = ["new_secret"] if self.may_write(request, obj) else []
-        return [(None, {"fields": ["channel", "shown", "name", *asked, "is_active", "disabled_reason", "created_at"]})]
+        state = ["is_active", "disabled_reason", "disabled_at", "created_at"]
+        return [(None, {"fields": ["channel", "shown", "name", *asked, *state]})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """A key is bound to its row and channel."""
@@ -124,11 +161,49 @@ class UpstreamKeyAdmin(GovernedAdmin):
         """Without the sealed text, which no page needs."""
         return super().get_queryset(request).defer("sealed")
 
+    @action(description="Enable again", icon="power_settings_new", permissions=["enable"])
+    def enable(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Use a key again that was switched off, by whomever."""
+        key: UpstreamKey = self.object_or_404(request, object_id)
+        if not self.has_change_permission(request, key):
+            raise PermissionDenied
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            done = upstream_keys.enable(
+                key=key, actor=actor_of(request), reason=data["reason"], address=address_of(request)
+            )
+            said = "is in use from the next call on" if done else "is in use already"
+            return pages.done(request, f"The key …{key.last_four} {said}.", key.channel)
+
+        why = f" It was switched off because: {key.disabled_reason}" if key.disabled_reason else ""
+        return pages.form_page(
+            self,
+            request,
+            title=f"Use the key …{key.last_four} of “{key.channel}” again?",
+            intro=f"Do it once the provider accepts it, or it will be refused and switched off again.{why}",
+            form=ReasonedForm(pages.data_of(request)),
+            submit="Enable it",
+            act=act,
+            obj=key,
+        )
+
+    def has_enable_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        """For whoever may change a key, on the pages of those that are off."""
+        if not self.has_change_permission(request):
+            return False
+        return object_id is None or UpstreamKey.objects.filter(pk=object_id, is_active=False).exists()
+
     def save_model(self, request: HttpRequest, obj: UpstreamKey, form: Any, change: bool) -> None:
         """Through the service."""
-        save_key(form=form, channel=obj.channel, actor=actor_of(request), reason=form.cleaned_data["reason"])
+        save_key(
+            form=form,
+            channel=obj.channel,
+            actor=actor_of(request),
+            reason=form.cleaned_data["reason"],
+            address=address_of(request),
+        )
 
     def record(self, request: HttpRequest, form: Any, *, change: bool) -> None:
-        """The service writes the row for a new key; a change is written here."""
-        if change:
+        """The service writes the rows for what it does; a new name is written here."""
+        if change and "name" in form.changed_data:
             super().record(request, form, change=change)
