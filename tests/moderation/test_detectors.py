@@ -6,9 +6,11 @@ import pytest
 from redis import Redis
 
 from accounts.models import APIKey, Organisation, User
+from moderation.detectors import counters
 from moderation.models import Approval, DetectorRule, PolicyCategory, Signal
+from moderation.services import detecting
 from moderation.tasks import detect
-from newapi.kernel import clock
+from newapi.kernel import clock, observations
 from tests import cast
 from tests.moderation import calls
 from tests.moderation.calls import call, found, send, show, silent
@@ -344,11 +346,17 @@ def test_a_batch_that_is_sent_twice_counts_once(key: APIKey) -> None:
     silent()
 
 
+def test_a_batch_that_two_runs_have_read_counts_once(key: APIKey) -> None:
+    send([call(key, verdict="restricted") for _ in range(15)])
+    [batch] = counters.waiting(limit=10)
+    assert [counters.count(batch), counters.count(batch)] == [True, False]
+    detect()
+    silent()
+
+
 def test_a_crash_between_counting_and_looking_loses_nothing(
     key: APIKey, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from moderation.services import detecting
-
     send([call(key, verdict="restricted") for _ in range(20)])
 
     def crash() -> None:
@@ -363,8 +371,6 @@ def test_a_crash_between_counting_and_looking_loses_nothing(
 
 
 def test_only_one_run_works_at_a_time(key: APIKey, redis: Redis) -> None:
-    from moderation.detectors import counters
-
     send([call(key, verdict="restricted") for _ in range(20)])
     elsewhere = counters.Lease("another run", 60_000)
     assert elsewhere.take()
@@ -378,8 +384,6 @@ def test_only_one_run_works_at_a_time(key: APIKey, redis: Redis) -> None:
 def test_a_batch_that_cannot_be_read_is_left_out_and_the_rest_counts(
     key: APIKey, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from newapi.kernel import observations
-
     for payload in (b"", b"{}", b"[99,[]]", b"[1,[1,2]]", b"\xff"):
         redis.xadd(observations.STREAM, {"n": "x", "b": payload})
     redis.xadd(observations.STREAM, {"other": "field"})
