@@ -42,6 +42,13 @@ class Standing:
         return self.starts_ms <= now_ms and (self.ends_ms is None or now_ms < self.ends_ms)
 
 
+def effect_on_calls(rate_per_minute: int | None) -> str:
+    """What a restriction does to calls, in words that follow `is`."""
+    if rate_per_minute is None:
+        return "refused"
+    return f"slowed to {rate_per_minute:,} call{'' if rate_per_minute == 1 else 's'}/min"
+
+
 def restrictions_of(*, organisation_id: int) -> tuple[Standing, ...]:
     """An organisation's restrictions that are in force or still to come."""
     rows = (

@@ -12,6 +12,7 @@ from accounts.admin.requests import actor_of
 from accounts.models import APIKey, Organisation
 from moderation.models import Case, Restriction
 from moderation.selectors import without_sealed
+from moderation.services.restrictions import effect
 from newapi.kernel import clock
 
 ROWS_MAX = 5
@@ -27,7 +28,7 @@ def standing_of(request: HttpRequest, obj: Model) -> panels.Panel | None:
     running = Restriction.objects.filter(organisation=obj, lifted_at=None, starts_at__lte=now)
     running = running.filter(Q(ends_at=None) | Q(ends_at__gt=now)).select_related("organisation")
     shown = list(without_sealed(running, actor_of(request), case="case__")[:ROWS_MAX])
-    lines = tuple((str(one), _until(one)) for one in shown)
+    lines = tuple((str(one), f"{effect(one)} {_until(one)}") for one in shown)
     links = [panels.Link("Restrictions", list_url(Restriction, organisation__id__exact=obj.pk), "block")]
     if request.user.has_perm("moderation.add_restriction"):
         links.insert(0, panels.Link("Impose a restriction", _impose(organisation=obj.pk), "gavel"))

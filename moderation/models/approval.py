@@ -26,8 +26,8 @@ class Approval(models.Model):
         REFUSED = "refused", "Refused"
         REVOKED = "revoked", "Revoked"
 
-    # What must be promised for a label opt-out (GW-24): all of them.
-    LABEL_PROMISES = ("informs_recipients", "adds_own_label", "keeps_records", "takes_responsibility")
+    # What must be promised for a label opt-out (GW-24): all of them, in the order (a) to (d) of its source.
+    LABEL_PROMISES = ("no_deception", "adds_own_label", "informs_recipients", "takes_responsibility")
 
     organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="approvals")
     api_key = models.ForeignKey(

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Organisation, User
+from accounts.services import epochs
 from moderation import permissions
 from moderation.errors import IllegalMove, VersionConflict
 from moderation.models import Case, CaseEvent, PolicyCategory, SlaClock
@@ -135,6 +136,8 @@ def set_level(*, case: Case, level: str, actor: User | None, reason: str, expect
     _write(case, seen, level=level)
     acts.record(case=case, kind=_Kind.LEVEL, actor=actor, before=seen.level, after=level, reason=reason)
     sla.recompute(case=case)
+    # Raised to L1, its restrictions cut the streams that run.
+    epochs.bump(organisation_id=case.organisation_id)
     changes = {"level": [seen.level, level]}
     acts.audit_case(case=case, actor=actor, action="case.level", reason=reason, changes=changes)
     return case

@@ -13,6 +13,7 @@ from accounts.models import APIKey, Membership, Organisation, Project, User
 from accounts.services import audit, epochs
 from channels.models import Model
 from moderation.models import Case, CaseEvent, PolicyCategory, Restriction
+from moderation.selectors import effect_on_calls
 from moderation.services import acts
 from newapi.kernel import clock
 
@@ -101,8 +102,7 @@ def lift(*, restriction: Restriction, actor: User | None, reason: str) -> bool:
 
 def effect(restriction: Restriction) -> str:
     """What it does to calls, in words."""
-    rate = restriction.rate_per_minute
-    return "refused" if rate is None else f"slowed to {rate:,} call{'' if rate == 1 else 's'}/min"
+    return effect_on_calls(restriction.rate_per_minute)
 
 
 def _tell(restriction: Restriction, kind: CaseEvent.Kind, action: str, actor: User | None, reason: str) -> None:

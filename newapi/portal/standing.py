@@ -12,16 +12,20 @@ from django.db.models import QuerySet
 
 from accounts.models import APIKey, Project, User
 from accounts.permissions import Right, keys_visible_to
-from moderation.selectors import Standing, restrictions_of
+from moderation.selectors import Standing, effect_on_calls, restrictions_of
 from newapi.kernel import clock
 from newapi.portal.seats import Seat
 
 
 @dataclass(frozen=True, slots=True)
 class RestrictionNotice:
-    """One restriction in force. `stops_all`: no call gets through. `until` is None when it holds until lifted."""
+    """One restriction in force. `stops_all`: no call gets through. `until` is None when it holds until lifted.
+
+    `effect`: what becomes of calls, such as `refused`.
+    """
 
     subject: str
+    effect: str
     stops_all: bool
     policy_code: str
     case_reference: str
@@ -39,7 +43,8 @@ def notices_for(seat: Seat) -> list[RestrictionNotice]:
     return [
         RestrictionNotice(
             subject=subjects[one.scope, one.target],
-            stops_all=one.scope == "organisation",
+            effect=effect_on_calls(one.rate_per_minute),
+            stops_all=one.scope == "organisation" and one.rate_per_minute is None,
             policy_code=one.policy_code,
             case_reference=one.case_reference,
             until=None if one.ends_ms is None else clock.from_ms(one.ends_ms),

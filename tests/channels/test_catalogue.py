@@ -1,22 +1,33 @@
 """What routing sees: only what is enabled, keyed, priced and allowed."""
 
-from collections.abc import Callable
-
 import pytest
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.test import override_settings
 
 from channels.models import CatalogueState, Channel, Model
 from channels.services import catalogue
-from newapi.gateway import catalogue as snapshots
-from newapi.gateway.routing import Tried, next_hop
+from newapi.gateway import catalogue_loader as snapshots
+from newapi.gateway.catalogue import ModelEntry
+from newapi.gateway.health import Board
+from newapi.gateway.routing import Hop, Tried, next_hop
+from newapi.kernel import clock
+from newapi.kernel.meters.pipe import Pipe
 from tests import cast
 
 
-def dice(*values: float) -> Callable[[], float]:
-    """Dice that fall as told."""
-    rolls = iter(values)
-    return lambda: next(rolls)
+def hop_of(entry: ModelEntry, *, protocol: str = "openai", tried: Tried | None = None, roll: float = 0.0) -> Hop | None:
+    """The next hop while every upstream is well, with dice that fall once and as told."""
+    rolls = iter([roll])
+    board = Board(Pipe(settings.REDIS_URL))
+    return next_hop(
+        entry.routes,
+        protocol=protocol,
+        tried=tried or Tried(),
+        health=board,
+        now_ms=clock.now_ms(),
+        dice=lambda: next(rolls),
+    )
 
 
 def test_every_change_raises_the_version(chat_model: Model, mock_channel: Channel) -> None:
@@ -38,7 +49,7 @@ def test_a_disabled_channel_a_key_switched_off_and_an_inactive_model_are_left_ou
     assert snapshots.load().models["mock-gpt"].routes
     mock_channel.keys.update(is_active=False)
     entry = snapshots.load().models["mock-gpt"]
-    assert next_hop(entry, protocol="openai", tried=Tried()) is None
+    assert hop_of(entry) is None
     mock_channel.status = Channel.Status.DISABLED
     mock_channel.save()
     assert snapshots.load().models["mock-gpt"].routes == ()
@@ -74,7 +85,7 @@ def test_calls_are_shared_by_weight_within_the_highest_priority(chat_model: Mode
     entry = snapshots.load().models["mock-gpt"]
 
     def chosen(roll: float, tried: Tried | None = None) -> str:
-        hop = next_hop(entry, protocol="openai", tried=tried or Tried(), dice=dice(roll))
+        hop = hop_of(entry, tried=tried, roll=roll)
         assert hop is not None
         return hop.channel.name
 
@@ -82,7 +93,7 @@ def test_calls_are_shared_by_weight_within_the_highest_priority(chat_model: Mode
     both = Tried(dead_channels={mock_channel.pk, heavy.pk})
     assert chosen(0.5, both) == "Idle"
     assert chosen(0.5, Tried(dead_channels={mock_channel.pk, heavy.pk, idle.pk})) == "Lower"
-    assert next_hop(entry, protocol="anthropic", tried=Tried()) is None
+    assert hop_of(entry, protocol="anthropic") is None
 
 
 def test_an_upstream_that_leads_inside_is_refused_when_saved_and_left_out_when_loaded(mock_channel: Channel) -> None:

@@ -10,9 +10,9 @@ from accounts.models import AuditEvent, Membership, Organisation, User
 from channels.models import Model
 from moderation import selectors
 from moderation.models import Case, PolicyCategory, Restriction
-from moderation.services import restrictions
-from newapi.gateway import passports, policy
-from newapi.kernel import clock, errors, secrets
+from moderation.services import cases, restrictions
+from newapi.gateway import catalogue_loader, passports, policy
+from newapi.kernel import clock, errors, places, secrets
 from newapi.kernel.meters import bank
 from tests import cast
 from tests.moderation import desk
@@ -67,17 +67,18 @@ def test_the_gateways_passport_refuses_the_restricted_and_only_until_the_end(
     things = {**targets(acme, ben, chat_model), "api_key": str(key.api_key.pk)}
     case = desk.case_of(acme)
     impose(acme, scope, target=things[scope], case=case, ends_at=clock.now() + HOUR)
+    catalogue, origin = catalogue_loader.load(), policy.Origin("192.0.2.1", places.NOWHERE, "")
     passport = passports.load(secrets.digest(key.raw))
     assert passport is not None
     with pytest.raises(errors.Restricted) as refused:
-        policy.check_key(passport, now_ms=clock.now_ms(), client_address="192.0.2.1")
+        policy.check_key(passport, catalogue, origin, now_ms=clock.now_ms())
     assert refused.value.details["policy_code"] == "PA-RATE"
     assert refused.value.details["case"] == case.reference
     # The same passport, cached by a worker that hears of nothing more: the clock alone ends it.
-    policy.check_key(passport, now_ms=clock.now_ms() + 3_600_001, client_address="192.0.2.1")
+    policy.check_key(passport, catalogue, origin, now_ms=clock.now_ms() + 3_600_001)
     untouched = passports.load(secrets.digest(other.raw))
     assert untouched is not None
-    policy.check_key(untouched, now_ms=clock.now_ms(), client_address="192.0.2.1")
+    policy.check_key(untouched, catalogue, origin, now_ms=clock.now_ms())
 
 
 @pytest.mark.django_db
@@ -245,3 +246,15 @@ def test_a_restriction_that_is_rolled_back_is_told_to_nobody(acme: Organisation)
 def test_a_member_who_was_switched_off_can_still_be_restricted(acme: Organisation, ben: User) -> None:
     Membership.objects.filter(organisation=acme, user=ben).update(is_active=False)
     assert impose(acme, "member", target=str(ben.pk)).target == str(ben.pk)
+
+
+@pytest.mark.django_db
+def test_raising_a_case_to_l1_makes_its_restrictions_cut_from_the_next_look_on(acme: Organisation, rex: User) -> None:
+    case = desk.in_review(acme, rex)
+    impose(acme, "organisation", case=case)
+    [before] = selectors.restrictions_of(organisation_id=acme.pk)
+    epoch = Organisation.objects.get(pk=acme.pk).epoch
+    cases.set_level(case=case, level="L1", actor=rex, reason="Worse than it looked")
+    [after] = selectors.restrictions_of(organisation_id=acme.pk)
+    assert (before.cuts, after.cuts) == (False, True)
+    assert Organisation.objects.get(pk=acme.pk).epoch > epoch

@@ -70,3 +70,12 @@ def test_a_restricted_model_is_marked_in_the_list(
 def test_an_organisation_switched_off_says_so(acme: Organisation, ben: User, log_in: LogIn) -> None:
     Organisation.objects.filter(pk=acme.pk).update(is_active=False)
     assert "Acme is switched off." in log_in(ben).get("/o/acme/").content.decode()
+
+
+def test_who_is_only_slowed_is_told_how_much_and_not_that_calls_are_refused(
+    acme: Organisation, ben: User, bens_key: APIKey, log_in: LogIn
+) -> None:
+    impose(acme, "api_key", str(bens_key.pk), rate_per_minute=5, ends_at=clock.now() + timedelta(hours=1))
+    html = log_in(ben).get("/o/acme/").content.decode()
+    assert "is slowed to 5 calls/min until" in html
+    assert "is refused" not in html
