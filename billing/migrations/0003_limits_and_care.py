@@ -35,7 +35,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='usageevent',
             name='is_test',
-            field=models.BooleanField(help_text='Made with a test key: free, and on no invoice (CHN-15).', null=True),
+            field=models.BooleanField(help_text='Made with a test key: free, and on no invoice.', null=True),
         ),
         migrations.AddField(
             model_name='usageevent',

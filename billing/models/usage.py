@@ -93,7 +93,7 @@ class UsageEvent(models.Model):
     domain = models.CharField(
         max_length=20, null=True, help_text="The restricted domain of its project, whose answers need human review."
     )
-    is_test = models.BooleanField(null=True, help_text="Made with a test key: free, and on no invoice (CHN-15).")
+    is_test = models.BooleanField(null=True, help_text="Made with a test key: free, and on no invoice.")
     asked_model = models.ForeignKey(
         Model,
         models.PROTECT,

@@ -71,12 +71,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='channel',
             name='is_test',
-            field=models.BooleanField(default=False, help_text='For development: only test keys reach it, and its calls are on no invoice (CHN-15).', verbose_name='test channel'),
+            field=models.BooleanField(default=False, help_text='For development: only test keys reach it, and its calls are on no invoice.', verbose_name='test channel'),
         ),
         migrations.AddField(
             model_name='channel',
             name='is_third_party',
-            field=models.BooleanField(default=True, help_text='Shown to members, who use it at their own risk (CHN-11).', verbose_name='third-party service'),
+            field=models.BooleanField(default=True, help_text='Shown to members, who use it at their own risk.', verbose_name='third-party service'),
         ),
         migrations.AddField(
             model_name='channel',
@@ -96,7 +96,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='channel',
             name='pool_purpose',
-            field=models.CharField(blank=True, choices=[('high_availability', 'High availability of one account'), ('enterprise_multi_account', 'Several accounts of one enterprise')], help_text='Why it has several keys. Needed as soon as a second one is active (CHN-04).', max_length=30),
+            field=models.CharField(blank=True, choices=[('high_availability', 'High availability of one account'), ('enterprise_multi_account', 'Several accounts of one enterprise')], help_text='Why it has several keys. Needed as soon as a second one is active.', max_length=30),
         ),
         migrations.AddField(
             model_name='channel',
@@ -131,7 +131,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='model',
             name='approval_category',
-            field=models.CharField(blank=True, help_text='A policy code, such as SX-ADULT for a model of adult content. Only organisations with an approval for it may call the model (GW-20).', max_length=20, verbose_name='needs approval for'),
+            field=models.CharField(blank=True, help_text='A policy code, such as SX-ADULT for a model of adult content. Only organisations with an approval for it may call the model.', max_length=20, verbose_name='needs approval for'),
         ),
         migrations.AddField(
             model_name='model',
@@ -151,7 +151,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='model',
             name='retires_at',
-            field=models.DateTimeField(blank=True, help_text='From then on calls are answered 410, naming the replacement (CHN-14).', null=True),
+            field=models.DateTimeField(blank=True, help_text='From then on calls are answered 410, naming the replacement.', null=True),
         ),
         migrations.AddField(
             model_name='model',
@@ -197,7 +197,7 @@ class Migration(migrations.Migration):
                 ('no_minors', models.BooleanField(default=False, help_text='Projects that serve minors are not served.')),
                 ('no_competing_models', models.BooleanField(default=False, help_text='Answers may not be used to train competing models. Shown to members.')),
                 ('trains_on_data', models.BooleanField(default=False, help_text='The provider may learn from what is sent. Shown to members.', verbose_name='trains on our data')),
-                ('categories_forbidden', models.JSONField(blank=True, default=list, help_text='Policy codes that it never allows, such as ["SX-ADULT", "HD-MED"]. No approval of ours overrides this (CHN-10).', validators=[channels.models.validators.validate_policy_codes])),
+                ('categories_forbidden', models.JSONField(blank=True, default=list, help_text='Policy codes that it never allows, such as ["SX-ADULT", "HD-MED"]. No approval of ours overrides this.', validators=[channels.models.validators.validate_policy_codes])),
                 ('countries_denied', models.JSONField(blank=True, default=list, help_text='Where the service may not be used, such as ["KP"].', validators=[channels.models.validators.validate_countries])),
                 ('notes', models.TextField(blank=True)),
                 ('created_at', models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),

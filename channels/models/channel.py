@@ -148,7 +148,7 @@ class Channel(ExportControl):
         max_length=30,
         blank=True,
         choices=PoolPurpose,
-        help_text="Why it has several keys. Needed as soon as a second one is active (CHN-04).",
+        help_text="Why it has several keys. Needed as soon as a second one is active.",
     )
     pool_justification = models.CharField(max_length=300, blank=True)
     safety_filtering = models.CharField(
@@ -159,12 +159,12 @@ class Channel(ExportControl):
         help_text="Whether the upstream itself filters unsafe content.",
     )
     is_third_party = models.BooleanField(
-        "third-party service", default=True, help_text="Shown to members, who use it at their own risk (CHN-11)."
+        "third-party service", default=True, help_text="Shown to members, who use it at their own risk."
     )
     is_test = models.BooleanField(
         "test channel",
         default=False,
-        help_text="For development: only test keys reach it, and its calls are on no invoice (CHN-15).",
+        help_text="For development: only test keys reach it, and its calls are on no invoice.",
     )
     balance_source = models.CharField(max_length=12, blank=True, choices=BalanceSource, default=BalanceSource.NONE)
     # What the provider said last; written by channels.services.balances.

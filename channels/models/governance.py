@@ -98,7 +98,7 @@ class UpstreamTerms(models.Model):
         blank=True,
         validators=[validators.validate_policy_codes],
         help_text='Policy codes that it never allows, such as ["SX-ADULT", "HD-MED"]. No approval of ours overrides '
-        "this (CHN-10).",
+        "this.",
     )
     countries_denied = models.JSONField(
         default=list,

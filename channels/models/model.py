@@ -67,10 +67,10 @@ class Model(ExportControl):
         max_length=20,
         blank=True,
         help_text="A policy code, such as SX-ADULT for a model of adult content. Only organisations with an approval "
-        "for it may call the model (GW-20).",
+        "for it may call the model.",
     )
     retires_at = models.DateTimeField(
-        null=True, blank=True, help_text="From then on calls are answered 410, naming the replacement (CHN-14)."
+        null=True, blank=True, help_text="From then on calls are answered 410, naming the replacement."
     )
     replacement = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     is_active = models.BooleanField(default=True)

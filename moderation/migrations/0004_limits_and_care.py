@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='restriction',
             name='is_automatic',
-            field=models.BooleanField(default=False, editable=False, help_text='Imposed by a detector (GW-06).'),
+            field=models.BooleanField(default=False, editable=False, help_text='Imposed by a detector.'),
         ),
         migrations.AddField(
             model_name='restriction',
@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
             name='DetectorRule',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('detector', models.CharField(choices=[('rate_evasion', 'Rate limits beaten with many keys (GW-05)'), ('sustained_abuse', 'Sustained abuse, throttled (GW-06)'), ('block_evasion', 'Attempts past a block (GW-08)'), ('safety_probing', 'Probing of safety systems (GW-09)'), ('extraction', 'Extraction of weights or training data (GW-10)'), ('harvesting', 'Harvesting of outputs (GW-11)'), ('jailbreak', 'Jailbreak phrases (GW-12)'), ('key_sharing', 'Shared or sold keys (GW-30)'), ('attack', 'Attacks on the platform (GW-31)')], max_length=20)),
+                ('detector', models.CharField(choices=[('rate_evasion', 'Rate limits beaten with many keys'), ('sustained_abuse', 'Sustained abuse, throttled'), ('block_evasion', 'Attempts past a block'), ('safety_probing', 'Probing of safety systems'), ('extraction', 'Extraction of weights or training data'), ('harvesting', 'Harvesting of outputs'), ('jailbreak', 'Jailbreak phrases'), ('key_sharing', 'Shared or sold keys'), ('attack', 'Attacks on the platform')], max_length=20)),
                 ('version', models.PositiveIntegerField()),
                 ('mode', models.CharField(choices=[('off', 'Off'), ('shadow', 'Shadow: counts, without effect'), ('signal', 'Signal to moderation'), ('block', 'Signal, and refuse the call')], max_length=8)),
                 ('parameters', models.JSONField(default=dict)),

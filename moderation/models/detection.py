@@ -16,15 +16,15 @@ class DetectorRule(models.Model):
     """
 
     class Detector(models.TextChoices):
-        RATE_EVASION = "rate_evasion", "Rate limits beaten with many keys (GW-05)"
-        SUSTAINED_ABUSE = "sustained_abuse", "Sustained abuse, throttled (GW-06)"
-        BLOCK_EVASION = "block_evasion", "Attempts past a block (GW-08)"
-        SAFETY_PROBING = "safety_probing", "Probing of safety systems (GW-09)"
-        EXTRACTION = "extraction", "Extraction of weights or training data (GW-10)"
-        HARVESTING = "harvesting", "Harvesting of outputs (GW-11)"
-        JAILBREAK = "jailbreak", "Jailbreak phrases (GW-12)"
-        KEY_SHARING = "key_sharing", "Shared or sold keys (GW-30)"
-        ATTACK = "attack", "Attacks on the platform (GW-31)"
+        RATE_EVASION = "rate_evasion", "Rate limits beaten with many keys"
+        SUSTAINED_ABUSE = "sustained_abuse", "Sustained abuse, throttled"
+        BLOCK_EVASION = "block_evasion", "Attempts past a block"
+        SAFETY_PROBING = "safety_probing", "Probing of safety systems"
+        EXTRACTION = "extraction", "Extraction of weights or training data"
+        HARVESTING = "harvesting", "Harvesting of outputs"
+        JAILBREAK = "jailbreak", "Jailbreak phrases"
+        KEY_SHARING = "key_sharing", "Shared or sold keys"
+        ATTACK = "attack", "Attacks on the platform"
 
     class Mode(models.TextChoices):
         OFF = "off", "Off"

@@ -38,7 +38,7 @@ class Restriction(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(1_000_000)],
         help_text="Empty: every call is refused. A number: so many calls a minute still pass.",
     )
-    is_automatic = models.BooleanField(default=False, editable=False, help_text="Imposed by a detector (GW-06).")
+    is_automatic = models.BooleanField(default=False, editable=False, help_text="Imposed by a detector.")
     starts_at = models.DateTimeField(default=clock.now)
     ends_at = models.DateTimeField(null=True, blank=True, help_text="Empty: until lifted.")
     lifted_at = models.DateTimeField(null=True, editable=False)

@@ -150,7 +150,7 @@ def test_the_list_shows_each_detector_once_with_what_it_has_noticed(
     newer = calls.publish("attack", "shadow")
     noticed(key, newer)
     [row] = [row for row in _rows(boss, pages.list_of(DetectorRule)) if row[0].startswith("Attacks")]
-    assert row[:9] == ["Attacks on the platform (GW-31)", "Shadow", "v2", "CY-ATTACK", "1", "3", "1", "50 % of 2", "–"]
+    assert row[:9] == ["Attacks on the platform", "Shadow", "v2", "CY-ATTACK", "1", "3", "1", "50 % of 2", "–"]
     assert len(_rows(boss, pages.list_of(DetectorRule))) == 9
     page = unescape(pages.text(boss.get(pages.change(newer))))
     assert "signals: 1, false positives: –" in page
