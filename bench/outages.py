@@ -27,6 +27,8 @@ from tests.tools.postgres import cluster
 
 # A channel rests for up to twice as long as its upstream was away before one call tries it again.
 RECOVERY_FACTOR = 3
+# A new process takes its place, which does not know what the old one was asked.
+GONE = "an upstream, gone"
 
 
 def main() -> int:
@@ -49,7 +51,7 @@ def main() -> int:
         for name in options.only or PARTS:
             limit_s = 60 + RECOVERY_FACTOR * options.seconds
             outage = outages.suffer(product, upstream, taken[name], for_s=options.seconds, recovery_s_max=limit_s)
-            complaints = list(PARTS[name](outage)) + list(common(outage))
+            complaints = list(PARTS[name](outage)) + list(common(name, outage))
             broken += len(complaints)
             show(name, outage, complaints)
     return 1 if broken else 0
@@ -90,7 +92,7 @@ def parts(
         "Redis": lambda: outages.no_redis(product),
         "the database": lambda: outages.no_database(product),
         "an upstream, hanging": lambda: outages.stopped(outages.pids_listening_for(upstream)),
-        "an upstream, gone": lambda: outages.gone_upstream(upstream, product.env, started),
+        GONE: lambda: outages.gone_upstream(upstream, product.env, started),
     }
 
 
@@ -129,7 +131,7 @@ PARTS: dict[str, Callable[[Outage], Iterator[str]]] = {
     "Redis": without_redis,
     "the database": without_database,
     "an upstream, hanging": without_answers,
-    "an upstream, gone": without_upstream,
+    GONE: without_upstream,
 }
 
 
@@ -139,7 +141,7 @@ def prompt(outage: Outage) -> Iterator[str]:
         yield f"a refusal took {outage.slowest_refusal_s():.1f} s"
 
 
-def common(outage: Outage) -> Iterator[str]:
+def common(name: str, outage: Outage) -> Iterator[str]:
     """What holds whatever was away."""
     statuses = outage.statuses()["all"]
     if statuses[401]:
@@ -150,6 +152,8 @@ def common(outage: Outage) -> Iterator[str]:
         yield f"{outage.unbilled()} calls without a usage row"
     if outage.findings:
         yield f"verify_money: {outage.findings}"
+    if name != GONE and len([row for row in outage.rows if row[1] != "lost"]) != outage.reached:
+        yield f"{outage.reached} calls reached the upstream, {len(outage.rows)} have a usage row"
     if charged := [row for row in outage.rows if row[1] == "lost" and row[2]]:
         yield f"{len(charged)} refused calls were charged"
 
@@ -163,7 +167,7 @@ def show(name: str, outage: Outage, complaints: list[str]) -> None:
 
     groups = " | ".join(told(counted[group]) for group in ("all", "meanwhile", "strangers"))
     times = f"{outage.slowest_refusal_s():.2f} s | {outage.recovered_s:.2f} s"
-    kept = "; ".join(complaints) or f"all; {outage.reached} reached the upstream, {len(outage.rows)} usage rows"
+    kept = "; ".join(complaints) or f"all, with {len(outage.rows)} usage rows"
     print(f"| {name} | {groups} | {times} | {kept} |", flush=True)
 
 
