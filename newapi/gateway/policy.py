@@ -117,10 +117,12 @@ def check_text(passport: Passport, catalogue: Catalogue, call: Call, *, now_ms: 
     for rule_id in matched:
         rule = catalogue.detection.rules[rule_id]
         if rule.blocks:
-            raise errors.JailbreakRefused(
+            refusal = errors.JailbreakRefused(
                 "The request holds a phrase that is known to attack the safety of models.",
                 details={"policy_code": rule.category},
             )
+            refusal.rules = matched
+            raise refusal
     return matched
 
 

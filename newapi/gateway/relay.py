@@ -94,7 +94,8 @@ class Relay:
             if permit is not self.ticket.permit:
                 self.ticket.stand_in(permit)
                 self.attempts.next_model()
-            while self.attempts.count < self.engine.attempts_max:
+            most = self.attempts.count + self.engine.attempts_max
+            while self.attempts.count < most:
                 hop = await self._next_hop()
                 if hop is None:
                     break

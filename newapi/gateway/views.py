@@ -100,7 +100,7 @@ class CallView(APIView):
     def tell_refusal(self, error: Exception) -> None:
         """Let the detectors know of a caller who was refused."""
         if isinstance(error, errors.CallError) and self.caller is not None and not self.is_admitted:
-            self.engine.witness.saw_refusal(self.caller, self.call, error.code)
+            self.engine.witness.saw_refusal(self.caller, self.call, error)
 
     def parse(self, raw: bytes) -> Call:
         """From bytes to a call. Raises InvalidRequest."""

@@ -5,7 +5,7 @@ from newapi.gateway.catalogue import Catalogue
 from newapi.gateway.observing import Observer
 from newapi.gateway.parsing import Call
 from newapi.gateway.ticket import Caller, Ticket
-from newapi.kernel import clock
+from newapi.kernel import clock, errors
 from newapi.kernel.observations import Observation, address_hash
 
 # Members of a request that ask for what a model computes beside its words (GW-10).
@@ -36,10 +36,14 @@ class Witness:
             observation.categories = safety.categories_of(said)
         self._observer.note(observation)
 
-    def saw_refusal(self, caller: Caller, call: Call | None, code: str) -> None:
+    def saw_refusal(self, caller: Caller, call: Call | None, error: errors.CallError) -> None:
         """A call was refused before any upstream was asked."""
-        if self.is_on:
-            self._observer.note(_of(caller, call, code))
+        if not self.is_on:
+            return
+        observation = _of(caller, call, error.code)
+        if isinstance(error, errors.JailbreakRefused):
+            observation.rules = error.rules
+        self._observer.note(observation)
 
 
 def _of(caller: Caller, call: Call | None, verdict: str) -> Observation:

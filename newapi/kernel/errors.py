@@ -107,9 +107,13 @@ class DomainNotApproved(ApprovalRequired):
 
 
 class JailbreakRefused(Forbidden):
-    """A detector in block mode knows a phrase of the request. details: policy_code."""
+    """A detector in block mode knows a phrase of the request. details: policy_code.
+
+    `rules`: ids of the rules whose phrases were found, for the detectors and not for the caller.
+    """
 
     code = "policy_jailbreak"
+    rules: tuple[int, ...] = ()
 
 
 class StreamTooLong(CallError):

@@ -173,6 +173,21 @@ async def test_a_model_stands_in_when_no_channel_of_the_asked_one_can_and_its_ow
     assert orjson.loads(mock.requests()[-1]["body"])["model"] == "mock-gpt-mini"
 
 
+async def test_a_model_stands_in_although_the_asked_one_used_up_every_attempt(
+    gateway: Gateway, mock: MockUpstream, chat_model: Model, mock_channel: Channel
+) -> None:
+    def ways() -> None:
+        stand_in(chat_model, mock)
+        for number in range(6):
+            way(chat_model, f"Failing {number}", mock.base_url, manners={"status": "500"})
+
+    await in_database(ways)
+    await change(mock_channel, header_overrides={"x-mock-status": "500"})
+    assert (await gateway.chat()).headers["x-model-served"] == "mock-gpt-mini"
+    [row] = await posted()
+    assert row.attempts == 5
+
+
 async def test_the_hold_covers_the_dearest_model_that_may_serve(
     gateway: Gateway, mock: MockUpstream, chat_model: Model, acme: Organisation
 ) -> None:
