@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, Q, QuerySet
@@ -20,64 +19,15 @@ from unfold.enums import ActionVariant
 
 from accounts.admin import pages
 from accounts.admin.base import GovernedAdmin
-from accounts.admin.fields import LinesField, picker
-from accounts.admin.limits import LIMITS, LimitsForm, budget_text
+from accounts.admin.key_forms import KeyForm, NewKeyForm
+from accounts.admin.limits import LIMITS, budget_text
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
-from accounts.models import APIKey, Project
+from accounts.models import APIKey
 from accounts.services import api_keys
 from newapi.kernel import clock
 
 _STATE = {"Active": "success", "Expired": "warning", "Revoked": "danger"}
-
-
-class NewKeyForm(LimitsForm):
-    """What a new key needs to be told."""
-
-    project = picker(
-        APIKey._meta.get_field("project"),
-        label="Project",
-        help_text="The cost centre that pays. It also says to which organisation the key belongs, for good.",
-    )
-    user = picker(
-        APIKey._meta.get_field("user"),
-        label="Member",
-        help_text="Who answers for what is sent with the key. Must be an active member of that organisation.",
-    )
-    name = forms.CharField(label="Name", max_length=100, help_text="To recognise it, such as “CI of the web shop”.")
-    models_allowed = LinesField(label="Models allowed", help_text="One name a line. Empty: every model.")
-    addresses_allowed = LinesField(
-        label="Addresses allowed", help_text="One address or CIDR range a line, such as 10.0.0.0/8. Empty: any."
-    )
-    expires_at = forms.SplitDateTimeField(
-        label="Expires", required=False, widget=forms.SplitDateTimeWidget, help_text="In UTC. Empty: never."
-    )
-    is_test = forms.BooleanField(
-        label="Test key",
-        required=False,
-        help_text="For development: it reaches test channels only, its calls cost nothing and are on no invoice. "
-        "It stays one for good.",
-    )
-
-
-class KeyForm(forms.ModelForm):
-    """What may change about a key."""
-
-    models_allowed = LinesField(label="Models allowed", help_text="One name a line. Empty: every model.")
-    addresses_allowed = LinesField(
-        label="Addresses allowed", help_text="One address or CIDR range a line, such as 10.0.0.0/8. Empty: any."
-    )
-
-    class Meta:
-        model = APIKey
-        fields = api_keys.CHANGEABLE
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        field = self.fields.get("project")
-        if isinstance(field, forms.ModelChoiceField):
-            field.queryset = Project.objects.filter(organisation=self.instance.organisation_id)
-            field.empty_label = None
 
 
 class StateFilter(DropdownFilter):

@@ -8,25 +8,13 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Q
 
-from accounts.limit_words import WHEN_REACHED, read_percents, write_percents
-from accounts.models import APIKey, Limits, Organisation, Project
-from accounts.models.limits import default_alert_percents
-from newapi.kernel import addresses, clock, money
+from accounts.models import APIKey, Organisation, Project
+from newapi.kernel import addresses, clock
+from newapi.portal import limit_fields
+from newapi.portal.limit_fields import LimitFields
 
-COUNT_MAX = 10**12
 ADDRESSES_MAX = 200
 NOTE_MAX = 300
-# Limit → its label here.
-_COUNTS = {
-    "requests_per_minute": "Requests per minute",
-    "requests_per_day": "Requests per UTC day",
-    "tokens_per_minute": "Tokens per minute",
-    "tokens_per_day": "Tokens per UTC day",
-    "in_flight_max": "Calls open at once",
-    "body_bytes_max": "Bytes per call",
-    "output_tokens_max": "Output tokens per call",
-    "stream_seconds_max": "Seconds per stream",
-}
 # Errors of the service, by the field of the form that caused them.
 _FIELD_OF = {"budget_nano": "budget", "expires_at": "expires_on"}
 
@@ -39,24 +27,13 @@ class ProjectField(forms.ModelChoiceField):
         return f"{obj.name} · {obj.code}" if obj.code else obj.name
 
 
-def _count(name: str) -> forms.IntegerField:
-    return forms.IntegerField(
-        label=_COUNTS[name],
-        required=False,
-        min_value=0,
-        max_value=COUNT_MAX,
-        widget=forms.NumberInput(attrs={"placeholder": "No limit", "inputmode": "numeric"}),
-        help_text=WHEN_REACHED[name],
-    )
-
-
 def reason_with(note: str) -> str:
     """For the audit record: who acted, and what they had to say."""
     note = note.strip()[:NOTE_MAX]
     return f"By the member in the portal: {note}" if note else "By the member in the portal"
 
 
-class KeyForm(forms.Form):
+class KeyForm(LimitFields):
     """Name, place, limits and lists of a key. Empty limits mean none; zero is a real limit."""
 
     name = forms.CharField(
@@ -89,28 +66,6 @@ class KeyForm(forms.Form):
         ),
         help_text="Addresses or ranges that may use the key, one a line. Empty: any.",
     )
-    requests_per_minute = _count("requests_per_minute")
-    requests_per_day = _count("requests_per_day")
-    tokens_per_minute = _count("tokens_per_minute")
-    tokens_per_day = _count("tokens_per_day")
-    in_flight_max = _count("in_flight_max")
-    body_bytes_max = _count("body_bytes_max")
-    output_tokens_max = _count("output_tokens_max")
-    stream_seconds_max = _count("stream_seconds_max")
-    budget = forms.CharField(
-        label="Budget",
-        required=False,
-        max_length=24,
-        widget=forms.TextInput(attrs={"placeholder": "No limit", "inputmode": "decimal", "autocomplete": "off"}),
-    )
-    budget_window = forms.ChoiceField(label="Budget window", choices=Limits.BudgetWindow.choices)
-    budget_alert_percents = forms.CharField(
-        label="Budget alerts",
-        required=False,
-        max_length=40,
-        widget=forms.TextInput(attrs={"placeholder": "None", "autocomplete": "off"}),
-        help_text="Percentages of the budget at which a notice is sent, once in each window, such as 80, 100.",
-    )
     note = forms.CharField(
         label="Note for the record",
         required=False,
@@ -135,10 +90,7 @@ class KeyForm(forms.Form):
         project_field.queryset = projects
         models_field: Any = self.fields["models_allowed"]
         models_field.choices = _model_choices(list(model_names), api_key.models_allowed if api_key else [])
-        self.fields["budget"].help_text = (
-            f"The most it may spend in one window, in {organisation.currency}. "
-            "A call that may cost more than is left answers 402."
-        )
+        self.say_currency(organisation.currency)
 
     def clean_expires_on(self) -> date | None:
         """A day that is over would make a key that never works; one that was set before may stand."""
@@ -160,32 +112,6 @@ class KeyForm(forms.Form):
             except ValueError:
                 raise ValidationError(f"“{line[:60]}” is neither an address nor a range such as 10.0.0.0/8.") from None
         return list(dict.fromkeys(lines))
-
-    def clean_budget(self) -> int | None:
-        """Decimal text, as nano-units."""
-        text = self.cleaned_data["budget"].strip()
-        if not text:
-            return None
-        try:
-            nano = money.parse(text)
-        except ValueError as error:
-            raise ValidationError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
-        if not 0 <= nano <= money.EXACT_MAX_NANO:
-            raise ValidationError(f"Between 0 and {money.EXACT_MAX_NANO // money.NANO:,}.")
-        return nano
-
-    def clean_budget_alert_percents(self) -> list[int]:
-        """Text such as `80, 100`, as numbers."""
-        try:
-            return read_percents(self.cleaned_data["budget_alert_percents"])
-        except ValueError as error:
-            raise ValidationError(f"{str(error).capitalize()}.") from None
-
-    def limits(self) -> dict[str, Any]:
-        """The limits by the names of accounts.models.Limits."""
-        data = self.cleaned_data
-        same = (*_COUNTS, "budget_window", "budget_alert_percents")
-        return {**{name: data[name] for name in same}, "budget_nano": data["budget"]}
 
     def values(self) -> dict[str, Any]:
         """Everything else, by the names of the key. The moment of expiry stays when its day was not changed."""
@@ -238,20 +164,16 @@ class NewKeyForm(KeyForm):
 
 def _initial(api_key: APIKey | None) -> dict[str, Any]:
     if api_key is None:
-        return {
-            "budget_window": Limits.BudgetWindow.MONTH,
-            "budget_alert_percents": write_percents(default_alert_percents()),
-        }
+        return limit_fields.initial(None)
     expires_at = api_key.expires_at
-    budget = api_key.budget_nano
     return {
-        **{name: getattr(api_key, name) for name in ("name", "models_allowed", "budget_window", *_COUNTS)},
+        **limit_fields.initial(api_key),
+        "name": api_key.name,
+        "models_allowed": api_key.models_allowed,
         "project": api_key.project_id,
         # The first moment at which it no longer works belongs to the day after the last.
         "expires_on": None if expires_at is None else (expires_at - timedelta(microseconds=1)).astimezone(UTC).date(),
         "addresses_allowed": "\n".join(api_key.addresses_allowed),
-        "budget": "" if budget is None else money.plain(budget),
-        "budget_alert_percents": write_percents(api_key.budget_alert_percents),
     }
 
 

@@ -260,7 +260,9 @@ def test_a_call_with_a_test_key_is_listed_but_in_no_sum(
     traffic.book([free, traffic.record(adas_key, chat_model)])
     client = log_in(ada)
     assert "Free, and in no sum" in client.get(f"/o/acme/calls/{free.id}").content.decode()
-    assert str(free.id) in client.get("/o/acme/calls").content.decode()
+    listed = client.get("/o/acme/calls").content.decode()
+    assert str(free.id) in listed
+    assert listed.count('<span class="badge warn">Test</span>') == 1
     assert client.get("/o/acme/usage").context["sums"].calls == 1
 
 
