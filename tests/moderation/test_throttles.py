@@ -4,13 +4,14 @@ from datetime import timedelta
 
 import pytest
 
-from accounts.models import APIKey, AuditEvent, Notice, Organisation, User
+from accounts.models import APIKey, AuditEvent, Notice, User
 from moderation import selectors
 from moderation.models import PolicyCategory, Restriction, Signal
 from moderation.services import restrictions, throttles
 from moderation.tasks import detect
 from newapi.kernel import clock
 from tests import cast
+from tests.billing.threads import together
 from tests.moderation import calls, desk
 from tests.moderation.calls import call, found, show
 
@@ -171,8 +172,9 @@ def test_a_retired_category_does_not_keep_a_key_from_being_slowed(key: APIKey) -
     assert Restriction.objects.get().category is None
 
 
-def test_of_two_that_come_to_it_one_imposes(key: APIKey, acme: Organisation) -> None:
+@pytest.mark.django_db(transaction=True)
+def test_of_several_jobs_that_come_to_it_at_once_one_imposes(key: APIKey) -> None:
     words = {"category": desk.category("PA-LOAD"), "rate_per_minute": 5, "minutes": 10, "reason": "Too much"}
-    assert throttles.impose(api_key=key, **words) is not None
-    assert throttles.impose(api_key=APIKey.objects.get(pk=key.pk), **words) is None
-    assert Restriction.objects.count() == 1
+    imposed = together(*[lambda: throttles.impose(api_key=APIKey.objects.get(pk=key.pk), **words)] * 4)
+    assert [type(one) for one in imposed if one is not None] == [Restriction]
+    assert Restriction.objects.count() == Notice.objects.count() == 1
