@@ -1,6 +1,9 @@
 """Every route × everything that can stand in a caller's way: one answer, no upstream asked, nothing charged."""
 
+import asyncio
 import itertools
+import subprocess
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +28,7 @@ from tests.gateway import conditions
 from tests.gateway.conditions import Customer, category, limit
 from tests.gateway.conftest import Gateway
 from tests.gateway.doors import error_of, in_database, posted
+from tests.gateway.test_outage import away
 from tests.processes import MockUpstream
 
 
@@ -464,6 +468,29 @@ async def test_a_customer_without_any_trouble_is_served_by_every_route(
         response = await ask(gateway, sound.keys["main"], place, route, models)
         assert response.status == (404 if route.kind == "none" else 200), (place, response._body)
     assert len(mock.requests()) == len(await posted()) == 3
+
+
+async def test_without_redis_every_route_says_so_within_two_seconds_and_never_401(
+    gateway: Gateway, mock: MockUpstream, mock_channel: Channel, redis_server: subprocess.Popen[bytes]
+) -> None:
+    await in_database(lambda: catalogue(mock_channel))
+    assert (await gateway.chat()).status == 200
+    mock.forget()
+    models = ("mock-gpt", "mock-embed")
+    with away(redis_server):
+        began = time.monotonic()
+        answers = await asyncio.gather(
+            *(ask(gateway, gateway.key, place, route, models) for place, route in ROUTES.items())
+        )
+        assert time.monotonic() - began < 2.5
+    for route, answer in zip(ROUTES.values(), answers, strict=True):
+        if route.kind == "none":
+            assert answer.status == 404
+            continue
+        assert (answer.status, error_of(answer)["code"]) == (503, "unavailable")
+        assert answer.headers["Retry-After"]
+    assert mock.requests() == []
+    assert (await gateway.chat()).status == 200
 
 
 async def test_no_route_takes_a_method_that_is_not_its_own(gateway: Gateway, mock: MockUpstream) -> None:

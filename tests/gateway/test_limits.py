@@ -23,7 +23,7 @@ from tests.processes import MockUpstream
 
 PASS, ASK = 3, 8
 BODY = exact_body()
-SLOW_BODY = chat_body(manners={"latency_ms": 2000})
+SLOW_BODY = chat_body(manners={"latency_ms": 3000})
 TOKENS = len(BODY) + 20
 BUDGET = PASS * hold_nano(BODY)
 # Limits that let so many of these bodies pass, the status of the others, and what the refusal calls the limit.
