@@ -37,8 +37,7 @@ class KeyTally:
         if seen.is_refused:
             self._mark(seen, "f", self.minutes, minute)
             self.refused[five][f"{seen.shape:x}"] += 1
-        rules = seen.rules or ((verdicts.IN_FORCE,) if seen.verdict == verdicts.PHRASE_REFUSED else ())
-        for rule in rules:
+        for rule in seen.rules:
             self._mark(seen, f"j:{rule}", self.hours, hour)
         for code in seen.categories:
             self._mark(seen, f"u:{code}", self.hours, hour)

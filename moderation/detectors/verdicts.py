@@ -20,9 +20,5 @@ BLOCKED = frozenset({
     # Of a key that we know: revoked or expired.
     UNKNOWN_KEY,
 })  # fmt: skip
-# Refused by the rule of jailbreak phrases, which was in block mode.
-PHRASE_REFUSED = "policy_jailbreak"
-# Stands for the version of that rule which is in force: a refusal does not say by which it was.
-IN_FORCE = 0
 # What no well-behaved client sends in bursts.
 MALFORMED = frozenset({"invalid_request", "body_too_large"})

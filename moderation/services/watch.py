@@ -8,7 +8,7 @@ from typing import Any
 from accounts.models import APIKey
 from moderation import detection
 from moderation.detection import RuleInForce
-from moderation.detectors import counters, verdicts
+from moderation.detectors import counters
 from moderation.detectors.base import Finding
 from moderation.detectors.table import DETECTORS
 from moderation.models import DetectorRule, PolicyCategory, Signal
@@ -42,9 +42,7 @@ class Watch:
         return clock.to_ms(self.at)
 
     def version(self, rule_id: int) -> RuleInForce | None:
-        """A version of a rule, in force or not; for verdicts.IN_FORCE that of jailbreak phrases, if it is on."""
-        if rule_id == verdicts.IN_FORCE:
-            return self.rules.get(DetectorRule.Detector.JAILBREAK)
+        """A version of a rule, in force or not."""
         if rule_id not in self._versions:
             row = DetectorRule.objects.select_related("category").filter(pk=rule_id).first()
             self._versions[rule_id] = detection.of_row(row) if row else None

@@ -243,14 +243,6 @@ def test_a_phrase_is_a_signal_of_the_version_that_knew_it(key: APIKey) -> None:
     silent(jailbreak=2)
 
 
-@pytest.mark.req("GW-12")
-def test_a_refusal_for_a_phrase_is_a_signal_of_the_version_in_force(key: APIKey) -> None:
-    rule = calls.publish("jailbreak", "block")
-    show(*(call(key, verdict="policy_jailbreak") for _ in range(3)))
-    assert [(signal.rule, signal.count) for signal in found("jailbreak")] == [(rule, 3)]
-    silent(jailbreak=1)
-
-
 @pytest.mark.req("GW-30")
 @pytest.mark.parametrize("kind", ["country", "asn"])
 def test_one_key_from_six_places_in_a_day_is_shared(key: APIKey, kind: str) -> None:
