@@ -1,4 +1,4 @@
-"""The admin's home: what was spent and called, what waits for people, and whether the machinery is well.
+"""The admin's home: what is new, what was spent and called, what waits for people, whether the machinery is well.
 
 Each part is there only for those with the right to see what it sums up.
 """
@@ -21,7 +21,7 @@ from channels.models import Channel
 from moderation.admin import clocks
 from moderation.models import Case, SlaClock
 from moderation.selectors import without_sealed
-from newapi import admin_charts, admin_numbers, admin_start
+from newapi import admin_charts, admin_news, admin_numbers, admin_start
 from newapi.admin_numbers import Period, Ranked, Sums
 from newapi.kernel import clock, money
 
@@ -94,6 +94,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "health": _health(request.user),
         "steps": steps,
         "is_ready": all(step.is_done for step in steps),
+        **admin_news.notices(request.user),
+        **admin_news.troubles(request.user),
     }
     if may_see_traffic(request.user):
         home |= _usage(request.user, admin_numbers.last(days))

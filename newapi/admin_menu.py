@@ -21,6 +21,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("API keys", "key", "accounts.apikey"),
             ("People", "person", "accounts.user"),
             ("Groups of rights", "shield_person", "auth.group"),
+            ("Notices", "notifications", "accounts.notice"),
         ),
     ),
     (
@@ -28,10 +29,14 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         (
             ("Channels", "hub", "channels.channel"),
             ("Models", "smart_toy", "channels.model"),
+            ("Aliases", "alternate_email", "channels.modelalias"),
             ("Routes", "alt_route", "channels.route"),
+            ("Limits by model", "speed", "channels.modellimit"),
             ("Upstream keys", "vpn_key", "channels.upstreamkey"),
             ("Upstream accounts", "badge", "channels.upstreamaccount"),
             ("Providers", "domain", "channels.provider"),
+            ("Authorisation evidence", "verified_user", "channels.authorisationevidence"),
+            ("Reviews of terms", "contract", "channels.upstreamterms"),
         ),
     ),
     (
@@ -54,6 +59,10 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         (
             ("Cases", "gavel", "moderation.case"),
             ("Restrictions", "block", "moderation.restriction"),
+            ("Approvals", "approval", "moderation.approval"),
+            ("Blocklists", "front_hand", "moderation.blockentry"),
+            ("Signals", "sensors", "moderation.signal"),
+            ("Detectors", "radar", "moderation.detectorrule"),
             ("Policy categories", "policy", "moderation.policycategory"),
             ("Case events", "history", "moderation.caseevent"),
             ("Clocks", "timer", "moderation.slaclock"),

@@ -2,21 +2,25 @@
 
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.core.validators import RegexValidator
+from django.db.models import Model as AnyModel
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from unfold.decorators import action
 
+from accounts.admin import panels
 from accounts.admin.fields import picker
 from accounts.admin.pages import list_url
 from accounts.admin.reasons import PageForm
-from accounts.models import APIKey
+from accounts.models import APIKey, Organisation
 from billing.models import UsageEvent
 from channels.admin.routes import RouteAdmin
 from channels.models import Model, Route
@@ -94,6 +98,19 @@ class ReachAdmin(RouteAdmin):
             "back_url": list_url(Route),
         }
         return TemplateResponse(request, "admin/channels/routes.html", context, headers={"Cache-Control": "no-store"})
+
+
+@panels.on(Organisation)
+@panels.on(APIKey)
+@panels.on(Model)
+def way_to_routes(request: HttpRequest, obj: AnyModel) -> panels.Panel | None:
+    """From an organisation, a key or a model to what it may reach, or who may reach it."""
+    if not request.user.has_perm("channels.view_route"):
+        return None
+    asked = {Organisation: "organisation", APIKey: "api_key", Model: "q"}[type(obj)]
+    query = urlencode({asked: obj.name if isinstance(obj, Model) else obj.pk})
+    link = panels.Link("Who may reach what, now", f"{reverse('admin:channels_route_reach')}?{query}", "account_tree")
+    return panels.Panel(title="Models and channels", links=(link,))
 
 
 def _who(asked: dict[str, Any]) -> tuple[Who, str, list[str]]:

@@ -121,17 +121,17 @@ class ChannelAdmin(ListFields, ChannelActs):
     @display(description="Channel", ordering="name", header=True)
     def title(self, channel: Channel) -> tuple[str, str]:
         """The name, and what it leads to."""
-        return channel.name, f"{channel.account} · {channel.get_protocol_display()}"
+        return channel.name, f"{channel.account.provider}, {channel.get_protocol_display()}"
 
     @display(description="Routes", ordering="active_routes")
     def routes_count(self, channel: Channel) -> int:
         """How many models it serves."""
         return channel.active_routes  # type: ignore[attr-defined]
 
-    @display(description="Priority, weight", ordering="-priority")
-    def place(self, channel: Channel) -> str:
+    @display(description="Priority", ordering="-priority", header=True)
+    def place(self, channel: Channel) -> tuple[str, str]:
         """How it is chosen."""
-        return f"{channel.priority}, {channel.weight}"
+        return str(channel.priority), f"weight {channel.weight}"
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
         """With what is known of the channel now."""

@@ -32,7 +32,7 @@ _RIGHTS = {
     State.IN_FORCE: ("In force", "success"),
     State.ENDING: ("Ends soon", "warning"),
     State.TO_COME: ("Not begun", "warning"),
-    State.WAITING: ("Waits", "warning"),
+    State.WAITING: ("Waits for approval", "warning"),
     State.ENDED: ("Ended", "danger"),
 }
 
@@ -127,7 +127,9 @@ def _first_byte(state: ChannelHealth) -> Cell:
 def _right(telling: AuthorisationEvidence | None) -> Cell:
     """Whether we may use it."""
     words, tone = ("Missing", "danger") if telling is None else _RIGHTS.get(_state_of(telling), ("Missing", "danger"))
-    return Cell(words, tone, "" if telling is None else in_words(telling, clock.today()))
+    # What the label says already is not said again.
+    said = "" if telling is None else in_words(telling, clock.today())
+    return Cell(words, tone, said.removeprefix("In force, without an end").removeprefix("Waiting for approval"))
 
 
 def _keys(keys: list[UpstreamKey], state: ChannelHealth | None) -> Cell:

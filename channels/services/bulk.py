@@ -33,6 +33,9 @@ FIELDS = (
 )
 
 
+_UNTOUCHED = {field.name for field in Channel._meta.fields} - {*FIELDS, "tags"}
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What would become of a channel: field → [before, after]; empty when it is like that already."""
@@ -73,8 +76,9 @@ def plan(
         kept = [tag for tag in channel.tags if tag not in removed]
         channel.tags = kept + [tag for tag in added if tag not in kept]
         try:
-            # Neither name nor account is touched, and looking them up would ask the database for each channel.
-            channel.full_clean(exclude={"name", "account"}, validate_unique=False, validate_constraints=False)
+            # Only what may have changed: a host that does not resolve any more must not keep a channel from being
+            # drained, and looking up its name, account and host takes time for each channel.
+            channel.clean_fields(exclude=_UNTOUCHED)
             if before["status"] != channel.status:
                 evidence.check_may_enable(channel)
         except ValidationError as error:

@@ -88,7 +88,7 @@ def test_what_keeps_a_channel_from_being_used_is_said_first(boss: Client, mock_c
     bare = cast.channel("Bare", evidence=False)
     assert cell(boss, bare, "state") == "Not used no evidence is in force"
     assert cell(boss, bare, "right") == "Missing"
-    assert cell(boss, mock_channel, "right") == "In force In force, without an end"
+    assert cell(boss, mock_channel, "right") == "In force"
     upstream_keys.disable(key=mock_channel.keys.get(), actor=None, reason="Leaked")
     assert cell(boss, mock_channel, "state") == "Not used no key is in use"
     assert cell(boss, mock_channel, "keys") == "0 of 1 in use"
@@ -204,6 +204,41 @@ def test_draining_stops_new_calls_and_says_how_many_are_open(boss: Client, root:
     bank.connection().delete(health.KEYS[2])
     assert cell(boss, mock_channel, "state") == "Disabled"
     assert "Enable" in said(boss.get(pages.change(mock_channel)))
+
+
+def test_a_channel_whose_host_is_gone_can_still_be_drained(boss: Client, mock_channel: Channel) -> None:
+    Channel.objects.update(base_url="https://gone.invalid/v1")
+    pages.send(boss, pages.act(mock_channel, "drain"))
+    mock_channel.refresh_from_db()
+    assert mock_channel.status == Channel.Status.DISABLED
+
+
+@pytest.mark.req("CHN-01")
+def test_the_home_page_tells_of_new_notices_and_of_channels_that_are_not_used(
+    boss: Client, staff: Callable[..., Client], mock_channel: Channel
+) -> None:
+    assert "channels-in-trouble" not in said(boss.get("/admin/"))
+    assert "new-notices" not in said(boss.get("/admin/"))
+    cast.channel("Bare", evidence=False)
+    cast.channel("Off", evidence=False, status=Channel.Status.DISABLED)
+    rest(mock_channel)
+    upstream_keys.switch_off(key=cast.channel("Keyless").keys.get(), status=403)
+    page = said(boss.get("/admin/"))
+    part = page.split('id="channels-in-trouble"')[1].split("</section>")[0]
+    for words in (
+        "Mock",
+        "Resting",
+        "Bare",
+        "no evidence is in force",
+        "Keyless",
+        "no key is in use",
+        "3 enabled channels not used now",
+    ):
+        assert words in part, words
+    assert "Off<" not in part
+    assert "Keyless refused its key …7777" in page.split('id="new-notices"')[1].split("</section>")[0]
+    assert "channels-in-trouble" not in said(staff("accounts.view_notice").get("/admin/"))
+    assert "new-notices" not in said(staff("channels.view_channel").get("/admin/"))
 
 
 @pytest.mark.req("CHN-01")
