@@ -50,6 +50,15 @@ async def call(gateway: Gateway, who: Customer, key: str = "main", body: bytes =
     return await gateway.post(body, key=who.keys[key])
 
 
+async def make_known(gateway: Gateway, who: Customer, *, has_budget: bool) -> None:
+    """Let the gateway read what it must know of a customer, at no cost: what is tested here is not the database."""
+    for key in who.keys.values():
+        assert (await gateway.get(conditions.MODELS, key=key)).status == 200
+    if has_budget:
+        # More than any budget here allows, so that it is refused by the meter, once that has been read.
+        assert (await call(gateway, who, body=chat_body(content="x" * 5_000))).status == 402
+
+
 @pytest.mark.req("GW-02", "GW-03", "GW-04", "GW-07", "BIL-17")
 @pytest.mark.parametrize("name", COUNTERS)
 async def test_of_eight_parallel_calls_three_pass_whosever_limit_it_is_and_whichever_of_its_keys_is_used(
@@ -65,6 +74,8 @@ async def test_of_eight_parallel_calls_three_pass_whosever_limit_it_is_and_which
         return found
 
     customers = await in_database(arrange)
+    for who in customers.values():
+        await make_known(gateway, who, has_budget="budget_nano" in limits)
     asked = [
         (holder, asyncio.ensure_future(call(gateway, customers[holder], key, body)))
         for holder in HOLDERS
@@ -99,8 +110,9 @@ async def test_keys_that_are_added_add_no_quota(gateway: Gateway) -> None:
         return who, [cast.api_key(who.organisation, who.key.user, f"more {number}").raw for number in range(3)]
 
     _, keys = await in_database(arrange)
-    answers = await asyncio.gather(*(gateway.post(BODY, key=key) for key, _ in zip(keys * 40, range(120), strict=True)))
-    assert Counter(answer.status for answer in answers) == {200: 100, 429: 20}
+    assert [(await gateway.post(BODY, key=key)).status for key in keys] == [200] * 3
+    answers = await asyncio.gather(*(gateway.post(BODY, key=key) for key in keys * 39))
+    assert Counter(answer.status for answer in answers) == {200: 97, 429: 20}
     assert [(await gateway.post(BODY, key=key)).status for key in keys] == [429] * 3
 
 
