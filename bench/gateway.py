@@ -151,7 +151,8 @@ def running(folder: Path) -> Iterator[list[Target]]:
         key = json.loads(subprocess.run(demo, cwd=ROOT, env=env, check=True, capture_output=True).stdout)["api_key"]
         subprocess.run([*manage, "shell", "-v0", "-c", LIMITS], cwd=ROOT, env=env, check=True)
         uvicorn = [*python, "-m", "uvicorn", "newapi.asgi:application", "--port", str(port), "--loop", "uvloop"]
-        uvicorn += ["--http", "httptools", "--no-access-log", "--no-proxy-headers", "--log-level", "warning"]
+        uvicorn += ["--http", "httptools", "--no-access-log", "--no-proxy-headers", "--no-server-header"]
+        uvicorn += ["--log-level", "warning"]
         worker = subprocess.Popen(["taskset", "-c", "0", *uvicorn], cwd=ROOT, env=env)
         started.append(worker)
         wait_for(port)

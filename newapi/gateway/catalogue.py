@@ -106,11 +106,6 @@ class Detection:
     rules: Mapping[int, RuleInForce]
     phrases: Phrases
 
-    @property
-    def is_on(self) -> bool:
-        """Whether any rule is on."""
-        return bool(self.rules)
-
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:

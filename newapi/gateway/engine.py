@@ -123,7 +123,6 @@ class Engine:
         self._catalogue_loading = None
         if not done.cancelled() and done.exception() is None:
             self._catalogue = done.result()
-            self.witness.follow(self._catalogue)
 
     async def _recheck_catalogue(self) -> None:
         while True:

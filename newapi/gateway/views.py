@@ -7,6 +7,8 @@ from asgiref.sync import markcoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest
 from redis.exceptions import RedisError
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -33,6 +35,9 @@ class CallView(APIView):
     authentication_classes = [KeyAuthentication]
     permission_classes = [HasPassport]
     endpoint: ClassVar[str] = ""
+    # They hold no state, so one of each serves all calls.
+    authenticator: ClassVar[KeyAuthentication] = KeyAuthentication()
+    permissions: ClassVar[list[BasePermission]] = [HasPassport()]
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
@@ -52,7 +57,7 @@ class CallView(APIView):
         """Authenticate, check, answer; every failure becomes the dialect's envelope, every answer has its id."""
         request_id = ids.uuid7_text()
         started_ms = clock.now_ms()
-        self.request = drf_request = Request(request, authenticators=self.get_authenticators())
+        self.request = drf_request = Request(request)
         self.headers = {}
         try:
             if request.method not in self.methods:
@@ -62,6 +67,9 @@ class CallView(APIView):
             passport = await self.engine.passport_of(raw_key)
             self.caller = Caller(raw_key, passport, _origin(request), request_id, started_ms)
             request.caller = self.caller  # type: ignore[attr-defined]
+            # What DRF would do at the first look at `request.auth`, without its guards against broken classes.
+            if (found := self.authenticator.authenticate(drf_request)) is not None:
+                drf_request.auth = found[1]
             self.check_permissions(drf_request)
             response = await self.answer(request, *args, **kwargs)
         except (RedisError, OSError) as error:
@@ -75,6 +83,14 @@ class CallView(APIView):
         response.put(b"x-request-id", request_id)
         metrics.answered(self.endpoint, response.status_code, clock.now_ms() - started_ms)
         return response
+
+    def get_permissions(self) -> list[BasePermission]:
+        """Those of the class, made once."""
+        return self.permissions
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        """The same; asked for the challenge of a 401."""
+        return [self.authenticator]
 
     def handle_exception(self, exc: Exception) -> Any:
         """A CallResponse in the dialect of the path: newapi.gateway.dialects makes it."""

@@ -1,7 +1,6 @@
 """What each call shows to the detectors: ids, numbers and keyed hashes, handed to the observer and not kept."""
 
 from newapi.gateway import observing, safety
-from newapi.gateway.catalogue import Catalogue
 from newapi.gateway.observing import Observer
 from newapi.gateway.parsing import Call
 from newapi.gateway.ticket import Caller, Ticket
@@ -13,20 +12,13 @@ LOGPROBS = ("logprobs", "top_logprobs")
 
 
 class Witness:
-    """Notes calls as long as any rule is on."""
+    """Notes every call and every refusal. Which rules are on is the job's business."""
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
-        self.is_on = False
-
-    def follow(self, catalogue: Catalogue) -> None:
-        """A new catalogue says whether anybody wants to know."""
-        self.is_on = catalogue.detection.is_on
 
     def saw_call(self, ticket: Ticket, *, said: bytes) -> None:
         """A call was settled. `said` are the last bytes of its answer."""
-        if not self.is_on:
-            return
         observation = _of(ticket.caller, ticket.call, ticket.record.outcome)
         observation.model = ticket.permit.model.id
         observation.output_tokens = ticket.record.tokens.output + ticket.record.tokens.reasoning
@@ -38,8 +30,6 @@ class Witness:
 
     def saw_refusal(self, caller: Caller, call: Call | None, error: errors.CallError) -> None:
         """A call was refused before any upstream was asked."""
-        if not self.is_on:
-            return
         observation = _of(caller, call, error.code)
         if isinstance(error, errors.JailbreakRefused):
             observation.rules = error.rules
