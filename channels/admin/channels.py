@@ -16,6 +16,7 @@ from unfold.decorators import display
 from accounts.admin import panels
 from accounts.admin.base import Fieldsets, GovernedInline
 from accounts.admin.requests import actor_of, address_of
+from accounts.admin.texts import unbroken
 from channels.admin import live
 from channels.admin.acts import ChannelActs
 from channels.admin.bulk import TagFilter
@@ -68,7 +69,6 @@ class ChannelAdmin(ListFields, ChannelActs):
         "right",
         "balance",
         "keys_cell",
-        "routes_count",
         "place",
     )
     list_select_related = ("account__provider",)
@@ -121,17 +121,14 @@ class ChannelAdmin(ListFields, ChannelActs):
     @display(description="Channel", ordering="name", header=True)
     def title(self, channel: Channel) -> tuple[str, str]:
         """The name, and what it leads to."""
-        return channel.name, f"{channel.account.provider}, {channel.get_protocol_display()}"
-
-    @display(description="Routes", ordering="active_routes")
-    def routes_count(self, channel: Channel) -> int:
-        """How many models it serves."""
-        return channel.active_routes  # type: ignore[attr-defined]
+        routes: int = channel.active_routes  # type: ignore[attr-defined]
+        counted = "no route" if not routes else f"{routes} route{'' if routes == 1 else 's'}"
+        return channel.name, f"{channel.account.provider}, {channel.get_protocol_display()}, {counted}"
 
     @display(description="Priority", ordering="-priority", header=True)
     def place(self, channel: Channel) -> tuple[str, str]:
         """How it is chosen."""
-        return str(channel.priority), f"weight {channel.weight}"
+        return str(channel.priority), unbroken(f"weight {channel.weight}")
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
         """With what is known of the channel now."""

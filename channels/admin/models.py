@@ -19,6 +19,7 @@ from unfold.views import ChangeList
 
 from accounts.admin import panels
 from accounts.admin.base import GovernedAdmin
+from accounts.admin.texts import unbroken
 from channels.admin import health
 from channels.admin.forms import ListFields
 from channels.admin.routes import AliasesInline, FallbacksInline, RoutesInline
@@ -82,16 +83,14 @@ class ModelAdmin(ListFields, GovernedAdmin):
     """What callers name in `model`."""
 
     list_display = (
-        "name",
+        "title",
         "kind",
         "state",
         "ways",
         "strategy_text",
         "approval_category",
         "retires",
-        "owned_by",
-        "context_tokens",
-        "output_tokens_max",
+        "bounds",
     )
     list_select_related = ("replacement",)
     list_filter = (
@@ -131,10 +130,22 @@ class ModelAdmin(ListFields, GovernedAdmin):
         active = Q(routes__is_active=True, routes__channel__status=Channel.Status.ENABLED)
         return super().get_queryset(request).annotate(active_routes=Count("routes", filter=active, distinct=True))
 
-    @display(description="State", label={"Active": "success", "Switched off": "danger"})
+    @display(description="Model", ordering="name", header=True)
+    def title(self, model: Model) -> tuple[str, str]:
+        """The name, and who owns it."""
+        return model.name, model.owned_by
+
+    @display(description="State", label={"Active": "success", "Retired": "danger", "Switched off": "danger"})
     def state(self, model: Model) -> str:
         """As a label."""
+        if model.retires_at is not None and model.retires_at <= clock.now():
+            return "Retired"
         return "Active" if model.is_active else "Switched off"
+
+    @display(description="Tokens in, out", ordering="context_tokens")
+    def bounds(self, model: Model) -> str:
+        """The most that it takes and writes."""
+        return unbroken(f"{model.context_tokens:,}, {model.output_tokens_max:,}")
 
     @display(
         description="Ways now", ordering="active_routes", label={"all": "success", "some": "warning", "none": "danger"}
@@ -152,14 +163,12 @@ class ModelAdmin(ListFields, GovernedAdmin):
         kept = {"key": ", by key", "prompt": ", by beginning"}.get(model.affinity, "")
         return f"{model.get_strategy_display()}{kept}"
 
-    @display(description="Retires", ordering="retires_at")
-    def retires(self, model: Model) -> str:
+    @display(description="Retires", ordering="retires_at", header=True)
+    def retires(self, model: Model) -> tuple[str, str]:
         """When, and what takes its place."""
         if model.retires_at is None:
-            return "–"
-        verb = "retired" if model.retires_at <= clock.now() else "on"
-        instead = f", then {model.replacement}" if model.replacement else ""
-        return f"{verb} {model.retires_at:%d %b %Y}{instead}"
+            return "–", ""
+        return unbroken(f"{model.retires_at:%d %b %Y}"), f"then {model.replacement}" if model.replacement else ""
 
 
 @panels.on(Model)

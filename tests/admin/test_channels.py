@@ -467,7 +467,7 @@ def test_a_model_shows_how_it_is_reached_and_when_it_retires(
         },
     )
     shown = said(boss.get(pages.list_of(Model)))
-    for words in ("Cheapest route, by key", "on 31 Jan 2099, then mock-next", "1 of 2", "1 of 1"):
+    for words in ("Cheapest route, by key", "31\u00a0Jan\u00a02099", "then mock-next", "1 of 2", "1 of 1"):
         assert words in shown
     assert (chat_model.aliases.get().name, chat_model.fallbacks.get().fallback) == ("mock-latest", successor)
     assert chat_model.routes.first().cost_input_nano == 1_500_000_000
