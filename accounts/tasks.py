@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from accounts.services import epochs, notice_mail
+from accounts.services import epochs, notice_mail, retention
 
 
 @shared_task
@@ -15,3 +15,9 @@ def publish_epochs() -> int:
 def mail_notices() -> int:
     """Mail the notices that nobody has mailed yet."""
     return notice_mail.mail_waiting()
+
+
+@shared_task
+def purge_expired() -> int:
+    """Purge records that are past their retention. Returns how many rows went."""
+    return retention.purge_expired()

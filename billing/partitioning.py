@@ -1,7 +1,7 @@
 """The usage table's partitions: on PostgreSQL one for each month in UTC, by the time in its UUIDv7 key.
 
 Rows of no prepared month go to the default partition, so that a late job never stops posting. Dropping a
-month is a DROP TABLE of its partition. SQLite keeps one ordinary table.
+month is a DROP TABLE of its partition. SQLite keeps one ordinary table, whose triggers are off while a month goes.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,8 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations import CreateModel
 from django.db.migrations.state import ProjectState
 
-from newapi.kernel import clock, ids
+from billing.models import UsageEvent, UsagePurge
+from newapi.kernel import append_only, clock, ids
 
 TABLE = "billing_usageevent"
 DEFAULT = f"{TABLE}_default"
@@ -80,9 +81,60 @@ def partitions(connection: BaseDatabaseWrapper) -> set[str]:
 
 
 def oldest_month(connection: BaseDatabaseWrapper) -> datetime | None:
-    """The start of the oldest month that has a partition: older rows may have been dropped. None on SQLite."""
+    """The start of the oldest month of which no rows have been dropped; None when none ever were, as far as is known.
+
+    On PostgreSQL months before the oldest partition count as dropped, on both databases those that were purged do.
+    """
     names = sorted(partitions(connection) - {DEFAULT})
-    return datetime.strptime(names[0][-6:], "%Y%m").replace(tzinfo=UTC) if names else None
+    standing = [datetime.strptime(names[0][-6:], "%Y%m").replace(tzinfo=UTC)] if names else []
+    purged = UsagePurge.objects.order_by("-month").values_list("month", flat=True)[:1]
+    return max([*standing, *(next_month(month) for month in purged)], default=None)
+
+
+def hold_still(connection: BaseDatabaseWrapper, month: datetime) -> None:
+    """Keep writers out of a month until the transaction ends; readers go on. SQLite has one writer anyway.
+
+    Raises OperationalError when somebody is in the way for three seconds, then and when the month is dropped.
+    """
+    if connection.vendor != "postgresql":
+        return
+    # Whoever waits for an exclusive lock makes all later readers wait behind it.
+    _execute(connection, "SET LOCAL lock_timeout = '3s'")
+    home = name_of(month) if name_of(month) in partitions(connection) else DEFAULT
+    _execute(connection, f'LOCK TABLE "{home}" IN SHARE MODE')
+
+
+def drop_month(connection: BaseDatabaseWrapper, month: datetime) -> None:
+    """Remove all usage rows of a month, by the time in their ids. Call it inside a transaction."""
+    _DROP[connection.vendor](connection, month)
+
+
+def _drop_partition(connection: BaseDatabaseWrapper, month: datetime) -> None:
+    if name_of(month) not in partitions(connection):
+        # Its rows lie in the default partition, which refuses to delete them: they move out, and go.
+        _create_month(connection, month)
+    _execute(connection, f'DROP TABLE "{name_of(month)}"')
+
+
+def _delete_rows(connection: BaseDatabaseWrapper, month: datetime) -> None:
+    key = UsageEvent._meta.pk
+    within = [
+        key.get_db_prep_value(ids.first_at(clock.to_ms(moment)), connection) for moment in (month, next_month(month))
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = %s AND name LIKE %s",
+            [TABLE, f"%{append_only.SUFFIX}"],
+        )
+        triggers = cursor.fetchall()
+        for name, _ in triggers:
+            cursor.execute(f'DROP TRIGGER "{name}"')
+        cursor.execute(f'DELETE FROM "{TABLE}" WHERE id >= %s AND id < %s', within)  # noqa: S608
+        for _, sql in triggers:
+            cursor.execute(sql)
+
+
+_DROP = {"postgresql": _drop_partition, "sqlite": _delete_rows}
 
 
 def months_from(moment: datetime, count: int) -> Iterable[datetime]:

@@ -33,6 +33,7 @@ JOBS = (
     Job("Watch dates of evidence and models", "channels.tasks.watch_dates", timedelta(hours=1)),
     Job("Watch budgets", "billing.tasks.watch_budgets", timedelta(minutes=1)),
     Job("Mail notices", "accounts.tasks.mail_notices", timedelta(seconds=30)),
+    Job("Purge what is past its retention", "accounts.tasks.purge_expired", timedelta(hours=1)),
     Job("Detect misuse", "moderation.tasks.detect", timedelta(seconds=10)),
     Job("Advance case clocks", "moderation.tasks.advance_clocks", timedelta(minutes=1)),
 )

@@ -21,6 +21,7 @@ from billing.models import (
     RollupHour,
     RollupMonth,
     UsageEvent,
+    UsagePurge,
     Wallet,
 )
 from billing.models.rollup import Rollup
@@ -64,7 +65,7 @@ def totals_agree(since: datetime | None) -> Iterator[Finding]:
     """What each wallet was used for = its usage transfers = its quarters of an hour = its months, ever."""
     wallets = {(w.organisation_id, w.currency): w.used_nano for w in Wallet.objects.order_by("pk").iterator()}
     ledger = _moved("debit_account", Kind.WALLET, Kind.RECEIVABLE, of=LedgerTransaction.Kind.USAGE)
-    quarters = {place: nano for place, (nano, _) in _sums(Rollup15m.objects.all()).items()}
+    quarters = {place: nano for place, (nano, _) in sums(Rollup15m.objects.all()).items()}
     for place in sorted(wallets.keys() | ledger.keys() | quarters.keys()):
         for code, others in (("usage_ledger", ledger), ("usage_quarters", quarters)):
             if others.get(place, 0) != wallets.get(place, 0):
@@ -73,14 +74,15 @@ def totals_agree(since: datetime | None) -> Iterator[Finding]:
 
 
 def rows_equal_quarters(since: datetime | None) -> Iterator[Finding]:
-    """Usage rows but those of test keys sum to the quarters, in nano and in calls, by organisation and currency."""
-    since = _retained(since)
-    rows = _sums(_rows_since(since).exclude(is_test=True), calls=Count("pk"))
-    quarters = _sums(Rollup15m.objects.filter(bucket__gte=since) if since else Rollup15m.objects.all())
+    """Usage rows and tombstones of purged ones sum to the quarters, in nano and in calls; test keys' count nowhere."""
+    since = _complete_since(since)
+    purged = UsagePurge.objects.filter(month__gte=since) if since else UsagePurge.objects.all()
+    rows = usage_sums(_rows_since(since), purged)
+    quarters = sums(Rollup15m.objects.filter(bucket__gte=since) if since else Rollup15m.objects.all())
     for place in sorted(rows.keys() | quarters.keys()):
         if rows.get(place) != quarters.get(place):
             mine, theirs = rows.get(place, (0, 0)), quarters.get(place, (0, 0))
-            yield differs("rows_quarters", place[0], "rows (nano, calls)", mine, "quarters", theirs)
+            yield differs("rows_quarters", place[0], "rows and tombstones (nano, calls)", mine, "quarters", theirs)
 
 
 def rows_equal_their_components(since: datetime | None) -> Iterator[Finding]:
@@ -93,16 +95,20 @@ def rows_equal_their_components(since: datetime | None) -> Iterator[Finding]:
 
 
 def rows_equal_their_transaction(since: datetime | None) -> Iterator[Finding]:
-    """A row that cost something is booked, and each usage transaction moved exactly what its rows cost."""
+    """A row that cost something is booked, and each usage transaction moved exactly what its rows cost.
+
+    One that may have lost rows to a purge moved at least what is left of them.
+    """
     for row in _rows_since(since).filter(transaction=None, cost_nano__gt=0).order_by("pk").iterator():
         yield Finding("unbooked", row.organisation_id, f"usage {row.pk} cost {row.cost_nano} and is booked nowhere")
-    since = _retained(since)
+    since = _complete_since(since)
     booked = LedgerTransaction.objects.filter(kind=LedgerTransaction.Kind.USAGE)
     if since:
         # Rows of before `since` may be booked a little after it.
         booked = booked.filter(pk__gte=ids.first_at(clock.to_ms(since + UsageEvent.ID_SLACK)))
     booked = booked.annotate(moved=_total(LedgerTransfer, "amount_nano"), cost=_total(UsageEvent, "cost_nano"))
-    for entry in booked.filter(Q(moved=0) | ~Q(moved=F("cost"))).order_by("pk").iterator():
+    wrong = booked.filter(Q(moved=0) | Q(moved__lt=F("cost")) | (~Q(moved=F("cost")) & ~_in_a_purge()))
+    for entry in wrong.order_by("pk").iterator():
         yield differs("transaction", None, f"transfers of {entry.pk}", entry.moved, "rows", entry.cost)
 
 
@@ -149,12 +155,31 @@ def _moved(side: str, *kinds: str, of: str | None = None) -> dict[Place, int]:
     return {(organisation, currency): int(nano) for organisation, currency, nano in found.iterator()}
 
 
-def _sums(rows: QuerySet[Any], *, calls: Any = None) -> dict[Place, Sums]:
+def sums(rows: QuerySet[Any], *, calls: Any = None) -> dict[Place, Sums]:
     """(nano, calls) by organisation and currency."""
-    found = rows.values_list("organisation_id", "currency").annotate(Sum("cost_nano"), calls or Sum("calls"))
+    found = rows.values_list("organisation_id", "currency").annotate(nano=Sum("cost_nano"), count=calls or Sum("calls"))
     return {
         (organisation, currency): (int(nano), int(count)) for organisation, currency, nano, count in found.order_by()
     }
+
+
+def usage_sums(rows: QuerySet[UsageEvent], purged: QuerySet[UsagePurge]) -> dict[Place, Sums]:
+    """(nano, calls) of usage rows and of tombstones together, by organisation and currency; without test keys'."""
+    found = sums(rows.exclude(is_test=True), calls=Count("pk"))
+    for place, (nano, calls) in sums(purged, calls=Sum(F("rows") - F("test_rows"))).items():
+        before = found.get(place, (0, 0))
+        found[place] = (before[0] + nano, before[1] + calls)
+    # Nothing but rows of test keys: no sum has them.
+    return {place: used for place, used in found.items() if used != (0, 0)}
+
+
+def _in_a_purge() -> Q:
+    """Transactions that may have lost rows: booked since a purged month began, no later than its last row."""
+    within = Q(pk__in=())
+    purges = UsagePurge.objects.exclude(booked_until=None).order_by("month").values_list("month", "booked_until")
+    for month, until in purges.distinct():
+        within |= Q(pk__gte=ids.first_at(clock.to_ms(month - UsageEvent.ID_SLACK)), pk__lte=until)
+    return within
 
 
 def _total(model: Any, field: str) -> Coalesce:
@@ -171,8 +196,14 @@ def _rows_since(since: datetime | None) -> QuerySet[UsageEvent]:
     return rows.filter(pk__gte=ids.first_at(clock.to_ms(since - UsageEvent.ID_SLACK)), at__gte=_quarter(since))
 
 
-def _retained(since: datetime | None) -> datetime | None:
-    """The start of a quarter from which on every usage row is still there."""
+def _complete_since(since: datetime | None) -> datetime | None:
+    """The start of a quarter from which on usage rows, with the tombstones of purged ones, are complete."""
+    if since is None and UsagePurge.objects.exists():
+        return None
+    month = next(iter(partitioning.months_from(since, 1))) if since else None
+    if month and UsagePurge.objects.filter(month__gte=month).exists():
+        # Tombstones keep sums of whole months.
+        return month
     oldest = partitioning.oldest_month(connection)
     if oldest is not None and Rollup15m.objects.filter(bucket__lt=oldest).exists():
         since = max(since or oldest, oldest + UsageEvent.ID_SLACK)
