@@ -100,14 +100,13 @@ def _stand_ins(
             found.append(StandIn(name))
         elif permit is not None:
             usable = world.first(permit.routes, permit.model.strategy) is not None
-            state = Cell("Ready", "success") if usable else Cell("At rest", "warning", "no upstream serves it now")
-            found.append(StandIn(name, state, prices[permit.rates.price_id]))
+            ready = Cell("Ready", "success") if usable else Cell("At rest", "warning", "no upstream serves it now")
+            found.append(StandIn(name, ready, prices[permit.rates.price_id]))
         elif name in world.catalogue.models and world.catalogue.models[name].id in who.passport.rules_by_model:
             found.append(StandIn(name, Cell("Left out", "danger", OWN_LIMITS)))
         else:
             refused = world.answer(who, name, model.kind)
-            state = Cell("Left out", "danger", f"{refused.status} {refused.code}") if refused.code else None
-            found.append(StandIn(name, state))
+            found.append(StandIn(name, Cell("Left out", "danger", f"{refused.status} {refused.code}")))
     return tuple(found)
 
 

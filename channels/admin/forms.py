@@ -33,6 +33,7 @@ class ListFields:
             return LinesField(label=str(db_field.verbose_name).capitalize(), help_text=_LISTS[db_field.name])
         field: forms.Field | None = super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
         if field is not None and db_field.name in _OBJECTS:
+            field.widget.attrs["rows"] = 4
             field.error_messages["invalid"] = (
                 f"This is not JSON. Write an object such as {_OBJECTS[db_field.name]}, with double quotes."
             )

@@ -4,14 +4,16 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from accounts.models import APIKey, Organisation, User
 from billing.models import PriceVersion, Rollup15m, RollupDay, UsageEvent
-from channels.models import Channel
+from channels.models import Channel, Model
 from moderation.models import Case, Restriction
 from newapi.kernel import secrets
+from newapi.kernel.meters import health
+from newapi.kernel.meters.health_records import failed
 from tests import browser as browsers
 from tests import cast
 from tests.admin import house as houses
@@ -24,6 +26,11 @@ from tests.processes import MockUpstream
 PAINTED = (
     """canvas => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some(value => value)"""
 )
+
+ROUTES_NOW = "/admin/channels/route/now/"
+EDIT_BY_TAG = "/admin/channels/channel/edit_by_tag/"
+# A hidden tab, as the page would see it; Chromium without a window hides none.
+HIDE = """() => Object.defineProperty(document, "visibilityState", {configurable: true, get: () => "hidden"})"""
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -79,7 +86,11 @@ def test_pages_are_drawn_whole_at_every_width(
     seen = [
         "/admin/",
         pages.list_of(UsageEvent),
+        pages.list_of(Channel),
         pages.change(busy.channel),
+        pages.list_of(Model),
+        f"{ROUTES_NOW}?organisation={busy.organisation.pk}",
+        EDIT_BY_TAG,
         pages.change(busy.organisation),
         pages.add(PriceVersion),
         pages.change(Case.objects.get()),
@@ -128,7 +139,7 @@ def test_a_restriction_asks_for_what_its_scope_needs(desk: Desk, acme: Organisat
     page.locator("#id_feature").select_option("embeddings")
     page.get_by_label("Reason").fill(pages.REASON)
     page.get_by_role("button", name="Impose").click()
-    expect(page.locator("body")).to_contain_text("The next call there is refused")
+    expect(page.locator("body")).to_contain_text("embeddings: refused from the next call on")
     assert Restriction.objects.get().target == "embeddings"
 
 
@@ -141,16 +152,74 @@ def test_a_channel_is_tested_with_two_clicks(desk: Desk, mock: MockUpstream, hou
     expect(page.locator("body")).to_contain_text("Mock answered for the model mock-gpt")
 
 
-@pytest.mark.req("CHN-08")
-def test_an_upstream_key_is_added_on_the_channels_page(desk: Desk, mock_channel: Channel) -> None:
-    page = desk.open(pages.change(mock_channel))
-    page.get_by_text("Add another Upstream key").click()
-    page.locator("#id_keys-1-new_secret").fill("sk-second-canary-8888")
-    page.get_by_label("Reason").fill(pages.REASON)
+@pytest.mark.req("CHN-04", "CHN-08")
+def test_a_second_upstream_key_is_added_once_its_purpose_is_said(desk: Desk, mock_channel: Channel) -> None:
+    def add() -> Page:
+        page = desk.open(pages.change(mock_channel))
+        page.get_by_text("Add another Upstream key").click()
+        page.locator("#id_keys-1-new_secret").fill("sk-second-canary-8888")
+        page.get_by_label("Reason").fill(pages.REASON)
+        return page
+
+    page = add()
+    page.get_by_role("button", name="Save and continue editing").click()
+    expect(page.locator("body")).to_contain_text("states why (CHN-04)")
+    assert "sk-second-canary" not in page.content()
+    page = add()
+    page.locator("#id_pool_purpose").select_option("high_availability")
+    page.locator("#id_pool_justification").fill("Two regions of one account")
     page.get_by_role("button", name="Save and continue editing").click()
     expect(page.locator("body")).to_contain_text("…8888")
     assert "sk-second-canary" not in page.content()
     assert mock_channel.keys.get(last_four="8888").secret() == "sk-second-canary-8888"
+
+
+@pytest.mark.parametrize("where", ["list", "page"])
+def test_what_is_known_of_a_channel_is_read_anew_while_somebody_looks(
+    desk: Desk, mock_channel: Channel, where: str
+) -> None:
+    asked: list[str] = []
+    page = desk.open(pages.list_of(Channel) if where == "list" else pages.change(mock_channel))
+    page.on("request", lambda request: asked.append(request.url) if "/live/" in request.url else None)
+    state = page.locator(f"#live-{mock_channel.pk}-state")
+    expect(state).to_have_text("Ready")
+    health.tell(failed(mock_channel.pk, failures_max=1, error_percent=100, open_ms=60_000, what="status 503"))
+    expect(state).to_contain_text("Resting")
+    expect(state).to_contain_text("status 503")
+    page.evaluate(HIDE)
+    # One that was on its way may still arrive; then a hidden tab asks nothing for longer than a round takes.
+    page.wait_for_timeout(500)
+    before = len(asked)
+    page.wait_for_timeout(4_500)
+    assert (before > 0, len(asked)) == (True, before)
+
+
+def test_routes_are_read_anew_and_drawn_for_whom_one_chooses(desk: Desk, house: House) -> None:
+    page = desk.open(ROUTES_NOW)
+    desk.choose("organisation", "Acme")
+    page.get_by_role("button", name="Show").click()
+    model = page.locator("[data-model='mock-gpt']")
+    expect(model).to_have_attribute("data-answer", "200")
+    health.tell(failed(house.channel.pk, failures_max=1, error_percent=100, open_ms=60_000, what="status 503"))
+    expect(model).to_have_attribute("data-answer", "503 upstream_unavailable", timeout=15_000)
+    expect(model).to_contain_text("because:")
+
+
+def test_channels_are_edited_by_tag_with_ticks_and_a_preview(desk: Desk, mock_channel: Channel) -> None:
+    Channel.objects.update(tags=["eu"])
+    page = desk.open(EDIT_BY_TAG)
+    page.get_by_role("link", name="eu").click()
+    expect(page.locator("#id_priority")).to_be_hidden()
+    page.locator("#id_set_priority").check()
+    page.locator("#id_priority").fill("7")
+    page.get_by_role("button", name="Preview").click()
+    expect(page.locator("#preview")).to_contain_text("Priority: 0 → 7")
+    expect(page.locator("#id_priority")).to_be_visible()
+    page.get_by_label("Reason").fill(pages.REASON)
+    page.get_by_role("button", name="Change them").click()
+    expect(page.locator("body")).to_contain_text("1 of 1 channels changed")
+    mock_channel.refresh_from_db()
+    assert mock_channel.priority == 7
 
 
 def test_a_price_is_previewed_before_it_is_published(desk: Desk, house: House) -> None:

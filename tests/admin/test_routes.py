@@ -45,7 +45,7 @@ def see(client: Client, **asked: Any) -> str:
 def answers(page: str) -> dict[str, str]:
     """Model → status and code that the page foretells."""
     found = re.findall(r'data-model="([^"]+)" data-answer="([^"]+)"', page)
-    return {model: answer.strip() for model, answer in found}
+    return dict(found)
 
 
 def of_model(page: str, name: str) -> str:
