@@ -21,6 +21,7 @@ class Right(StrEnum):
     CHANGE_OWN_KEYS = "change_own_keys"
     CHANGE_ALL_KEYS = "change_all_keys"
     REQUEST_APPROVALS = "request_approvals"  # use cases and label opt-outs; the platform decides
+    RECORD_REVIEWS = "record_reviews"  # what a qualified person found of answers in restricted domains
     # What they are told. Notices that name a person are told to that person besides.
     HEAR_NEWS = "hear_news"
     HEAR_OF_MONEY = "hear_of_money"
@@ -34,7 +35,7 @@ RIGHTS: dict[str, frozenset[Right]] = {
     Role.OWNER: frozenset(Right),
     Role.ADMIN: frozenset(Right),
     Role.BILLING: frozenset({*_LOOK, Right.SEE_MOVEMENTS, Right.SEE_ALL_KEYS, Right.HEAR_OF_MONEY}),
-    Role.MEMBER: frozenset({*_LOOK, *_BUILD}),
+    Role.MEMBER: frozenset({*_LOOK, *_BUILD, Right.RECORD_REVIEWS}),
     Role.VIEWER: frozenset(_LOOK),
 }
 

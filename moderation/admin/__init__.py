@@ -1,4 +1,4 @@
-"""The admin of policy, cases with their clocks, restrictions, approvals, blocklists, detectors and their signals."""
+"""The admin of policy, cases with their clocks, restrictions, approvals, reviews, blocklists, detectors and signals."""
 
 from moderation.admin import (
     approval_panels,
@@ -8,6 +8,7 @@ from moderation.admin import (
     cases,
     clocks,
     detectors,
+    human_reviews,
     panels,
     policy,
     restrictions,
@@ -23,6 +24,7 @@ __all__ = [
     "cases",
     "clocks",
     "detectors",
+    "human_reviews",
     "panels",
     "policy",
     "restrictions",
