@@ -7,10 +7,11 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
+from django.db.models import Exists, OuterRef
 from django.http import Http404, HttpRequest, HttpResponse
 
 from accounts import permissions
-from accounts.models import Membership, Organisation, User
+from accounts.models import Membership, Organisation, Project, User
 from accounts.permissions import Right
 
 LAST_ORGANISATION = "portal_organisation"
@@ -18,9 +19,13 @@ LAST_ORGANISATION = "portal_organisation"
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A person's place in one organisation, for one request."""
+    """A person's place in one organisation, for one request.
+
+    `has_restricted_domain`: some project of it is of a domain whose answers need human review.
+    """
 
     membership: Membership
+    has_restricted_domain: bool
 
     @property
     def user(self) -> User:
@@ -72,8 +77,10 @@ def seated(right: Right) -> Callable[[View], View]:
 def take(request: HttpRequest, slug: str) -> Seat:
     """The logged-in person's seat in an organisation. Raises Http404."""
     assert request.user.pk is not None
+    restricted = Project.objects.filter(organisation=OuterRef("organisation")).exclude(restricted_domain="")
     membership = (
         Membership.objects.select_related("organisation", "user")
+        .annotate(has_restricted_domain=Exists(restricted))
         .filter(user_id=request.user.pk, organisation__slug=slug, is_active=True)
         .first()
     )
@@ -81,4 +88,4 @@ def take(request: HttpRequest, slug: str) -> Seat:
         raise Http404("There is no such organisation for you.")
     if request.session.get(LAST_ORGANISATION) != slug:
         request.session[LAST_ORGANISATION] = slug
-    return Seat(membership)
+    return Seat(membership, has_restricted_domain=membership.has_restricted_domain)

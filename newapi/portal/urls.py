@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from newapi.portal.views import approvals, balance, calls, home, keys, models, notices, overview, policy, usage
+from newapi.portal.views import approvals, balance, calls, home, keys, models, notices, overview, policy, reviews, usage
 
 app_name = "portal"
 
@@ -22,6 +22,7 @@ urlpatterns = [
     path("o/<slug:slug>/approvals", approvals.approvals, name="approvals"),
     path("o/<slug:slug>/approvals/use-case", approvals.apply_use_case, name="approval_use_case"),
     path("o/<slug:slug>/approvals/label", approvals.apply_label, name="approval_label"),
+    path("o/<slug:slug>/reviews", reviews.reviews, name="reviews"),
     path("o/<slug:slug>/notices", notices.notices, name="notices"),
     path("o/<slug:slug>/keys", keys.keys, name="keys"),
     path("o/<slug:slug>/keys/new", keys.create, name="key_new"),
