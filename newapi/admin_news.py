@@ -32,7 +32,9 @@ def notices(user: User | AnonymousUser) -> dict[str, object]:
     found = unread_operator_notices(user, NOTICES_SHOWN_MAX) if isinstance(user, User) else []
     if not found:
         return {}
-    rows = [{"notice": notice, "url": object_url(notice), "tone": _TONES[Notice.Level(notice.level)]} for notice in found]
+    rows = [
+        {"notice": notice, "url": object_url(notice), "tone": _TONES[Notice.Level(notice.level)]} for notice in found
+    ]
     return {"notices": rows, "notices_url": list_url(Notice, audience__exact=Notice.Audience.OPERATORS, seen="no")}
 
 

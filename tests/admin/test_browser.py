@@ -139,7 +139,7 @@ def test_a_restriction_asks_for_what_its_scope_needs(desk: Desk, acme: Organisat
     page.locator("#id_feature").select_option("embeddings")
     page.get_by_label("Reason").fill(pages.REASON)
     page.get_by_role("button", name="Impose").click()
-    expect(page.locator("body")).to_contain_text("embeddings: refused from the next call on")
+    expect(page.locator("body")).to_contain_text("Feature embeddings of Acme: refused from the next call on")
     assert Restriction.objects.get().target == "embeddings"
 
 
