@@ -2,17 +2,20 @@
 
 import itertools
 import json
+import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
 from tests.gateway.conditions import CHAT, HOLDERS, KEYS, MODELS, SHARED_BY, chat_body, exact_body, hold_nano
-from tests.processes import MockUpstream
-from tests.product.conftest import Product
+from tests.processes import MockUpstream, until
+from tests.product.conftest import HOLD_DEADLINE_S, Product, descendants
 from tests.product.workers import running_workers
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("product")]
@@ -145,6 +148,28 @@ def test_every_worker_holds_a_call_to_its_size(
         assert [answer.json()["error"]["code"] for answer in refused] == ["body_too_large", "max_tokens_exceeded"]
         for key in set(KEYS) - set(SHARED_BY[holder]):
             assert post(url, keys[key], large).status_code == 200
+
+
+@pytest.mark.req("GW-07")
+def test_what_a_killed_worker_had_in_flight_is_given_back(product: Product, upstream: MockUpstream) -> None:
+    upstream.forget()
+    wanted = {"interrupted": {"holder": "key", "in_flight_max": 2}}
+    made = f"__import__('tests.gateway.conditions', fromlist=['x']).customers(json.loads({json.dumps(wanted)!r}))"
+    key = product.ask(made)["interrupted"]["keys"]["main"]
+    hanging = chat_body(manners={"latency_ms": 60_000})
+    with running_workers(product, 1) as [url], ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(post, url, key, hanging) for _ in range(2)]
+        until(lambda: len(upstream.requests()) == 2, within_s=20, what="two calls are in flight")
+        assert post(product.url, key, BODY).status_code == 429
+        [worker] = [pid for pid in descendants(os.getpid()) if listens(pid, url)]
+        os.kill(worker, signal.SIGKILL)
+        assert all(isinstance(call.exception(), requests.ConnectionError) for call in calls)
+    until(lambda: post(product.url, key, BODY).ok, within_s=HOLD_DEADLINE_S + 60, what="calls pass again")
+
+
+def listens(pid: int, url: str) -> bool:
+    """Whether a process is the worker at that address."""
+    return f"--port\0{url.rpartition(':')[2]}\0".encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def test_afterwards_the_money_is_right(product: Product) -> None:
