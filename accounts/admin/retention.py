@@ -63,7 +63,7 @@ class RetentionRuleAdmin(ReadOnlyAdmin):
     list_display = ("log_class", "kept", "purged", "ran", "left")
     search_fields = ("log_class",)
     search_help_text = "Name of a class, such as access"
-    fields = ("log_class", "kept_text", "ran", "purged", "last_left", "holds")
+    fields = ("log_class", "kept_text", "ran", "purged", "left_text", "holds")
     actions_detail = ("change_days",)
 
     def has_change_days_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -84,19 +84,27 @@ class RetentionRuleAdmin(ReadOnlyAdmin):
     def purged(self, rule: RetentionRule) -> str:
         """When something last went, and how much."""
         if rule.last_purged_at is None:
-            return "Nothing yet"
-        return f"{moment(rule.last_purged_at)}: {rule.last_purged_rows:,} rows"
+            return "Never" if rule.is_fixed else "Nothing yet"
+        rows = "1 row" if rule.last_purged_rows == 1 else f"{rule.last_purged_rows:,} rows"
+        return f"{moment(rule.last_purged_at)}: {rows}"
 
     @display(description="Last looked (UTC)")
     def ran(self, rule: RetentionRule) -> str:
         """When the job last looked, whether or not anything was past its time."""
-        return moment(rule.last_run_at) if rule.last_run_at else "Not yet"
+        if rule.last_run_at is None:
+            return "Never" if rule.is_fixed else "Not yet"
+        return moment(rule.last_run_at)
 
     @display(description="Past its time, but left")
     def left(self, rule: RetentionRule) -> str:
         """How much; the page says what, and why."""
         lines = len(rule.last_left.splitlines())
         return f"{lines} left" if lines else "Nothing"
+
+    @display(description="Past its time, but left")
+    def left_text(self, rule: RetentionRule) -> str:
+        """What, and why; one a line."""
+        return rule.last_left or "Nothing"
 
     @display(description="Legal holds in force")
     def holds(self, rule: RetentionRule) -> str:

@@ -1,5 +1,6 @@
 """How long records are kept, who may say so, what a legal hold keeps, and that every purge is on record."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -214,7 +215,7 @@ def test_an_admin_changes_the_days_with_a_reason_and_the_next_run_obeys(
     listed = pages.text(boss.get(pages.list_of(RetentionRule)))
     assert "30 days" in listed
     assert "for ever" in listed
-    assert "1 rows" in listed
+    assert re.search(r": 1 row\b", listed)
 
 
 @pytest.mark.parametrize(("days", "said"), [("29", "30"), ("36501", "36500"), ("365", "so already"), ("x", "number")])
