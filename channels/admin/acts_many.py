@@ -43,7 +43,8 @@ class ManyActs(GovernedAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         ids = live.ids_in(request.GET.get("ids", ""))
-        return live.answer(request, list(Channel.objects.filter(pk__in=ids)))
+        channels = list(Channel.objects.filter(pk__in=ids))
+        return live.answer(request, channels, is_whole="whole" in request.GET)
 
     @action(description="Edit by tag", icon="sell", permissions=["change"])
     def edit_by_tag(self, request: HttpRequest) -> HttpResponse:

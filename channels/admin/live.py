@@ -1,5 +1,6 @@
 """The cells of channels that keep themselves up to date, and the seam by which higher floors add columns."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 from unfold.views import ChangeList
@@ -19,6 +20,8 @@ from channels.models import Channel
 CHANNELS_MAX = 200
 ID_DIGITS_MAX = 18
 TEMPLATE = "admin/channels/cell.html"
+# How the cells are named that a list does not show.
+OWN_PAGE = ("key-", "pauses")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,22 @@ def cells_for(request: HttpRequest, channels: Sequence[Channel]) -> dict[int, di
 
 def drawn(channel_id: int, name: str, cell: Cell, *, again: bool = False) -> SafeString:
     """A cell as HTML. `again`: it takes the place of the one that is on the page already."""
-    return render_to_string(TEMPLATE, {"place": f"live-{channel_id}-{name}", "cell": cell, "again": again})
+    return format_html(
+        '<span id="live-{}-{}"{} class="flex flex-col gap-1 items-end lg:items-start">{}</span>',
+        channel_id,
+        name,
+        _AGAIN if again else "",
+        _inside(cell),
+    )
+
+
+_AGAIN = SafeString(' hx-swap-oob="true"')
+
+
+# A page has hundreds of cells every few seconds, and most of them say the same.
+@functools.lru_cache(maxsize=2_000)
+def _inside(cell: Cell) -> SafeString:
+    return render_to_string(TEMPLATE, {"cell": cell})
 
 
 class LiveChangeList(ChangeList):
@@ -98,12 +116,16 @@ def added_column(of: Column) -> Callable[[Channel], SafeString]:
     return shown
 
 
-def answer(request: HttpRequest, channels: Sequence[Channel]) -> HttpResponse:
-    """Every cell of these channels, for the page to put in place of the ones it has."""
+def answer(request: HttpRequest, channels: Sequence[Channel], *, is_whole: bool) -> HttpResponse:
+    """The cells of these channels, for a page to put in place of the ones it has.
+
+    is_whole: with what stands on a channel's own page only, such as its keys.
+    """
     parts = [
         drawn(pk, name, cell, again=True)
         for pk, cells in cells_for(request, channels).items()
         for name, cell in cells.items()
+        if is_whole or not name.startswith(OWN_PAGE)
     ]
     return HttpResponse(format_html_join("", "{}", ((part,) for part in parts)), headers={"Cache-Control": "no-store"})
 

@@ -35,7 +35,7 @@ def rest(channel: Channel, *, open_ms: int = 60_000, what: str = "status 503") -
 
 def cell(client: Client, channel: Channel, name: str) -> str:
     """What a cell says, as a page that is open gets it, without its tags."""
-    page = said(client.get(LIVE, {"ids": channel.pk}))
+    page = said(client.get(LIVE, {"ids": channel.pk, "whole": "1"}))
     found = page.split(f'<span id="live-{channel.pk}-{name}"', 1)[1].split('<span id="live-', 1)[0]
     return " ".join(strip_tags(f"<span {found}".replace("<span", " <span")).split())
 
