@@ -18,6 +18,7 @@ from newapi.human_review_coverage import Coverage, Month
 from newapi.kernel import clock, ids
 from tests import cast
 from tests.moderation import answers
+from tests.moderation.test_at_once import at_once
 
 pytestmark = [pytest.mark.django_db, pytest.mark.req("GW-22")]
 
@@ -94,6 +95,16 @@ def test_a_person_reviews_a_trace_once_and_another_may_correct_it(key: APIKey, a
         HumanReview.objects.create(
             organisation=key.organisation, project=key.project, trace_id=trace, reviewer=ada, reviewed_at=clock.now()
         )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_review_sent_twice_at_the_same_moment_is_recorded_once(key: APIKey, ben: User) -> None:
+    for _ in range(5):
+        trace = ids.uuid7()
+        outcomes = at_once(*[lambda trace=trace: answers.review(key, trace, ben)] * 4)
+        assert sorted(type(outcome).__name__ for outcome in outcomes) == ["HumanReview", *["ValidationError"] * 3]
+        assert HumanReview.objects.filter(trace_id=trace).count() == 1
+    assert AuditEvent.objects.filter(action="human_review.record").count() == 5
 
 
 def test_nobody_reviews_without_the_right_to_it(
