@@ -44,6 +44,7 @@ async def handle(scope: Message, receive: Receive, send: Send) -> None:
         await _send(_failure(errors.InvalidRequest("The request body did not arrive in time.")), receive, send)
         return
     except errors.CallError as error:
+        views.tell_of_unread(ASGIRequest(scope, io.BytesIO(b"")), error)
         await _send(_failure(error), receive, send)
         return
     finally:

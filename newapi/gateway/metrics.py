@@ -16,6 +16,7 @@ _DOWN = Counter(
     "Calls answered 503 because a part was out of reach.",
     ["part", "kind"],
 )
+_UNSEEN = Counter("newapi_observations_dropped_total", "Calls that detectors never saw, because Redis was away.")
 
 
 def answered(endpoint: str, status: int, latency_ms: int) -> None:
@@ -37,3 +38,8 @@ def _latency(endpoint: str) -> Histogram:
 def dependency_down(part: str, kind: str) -> None:
     """Count a call that met a part that was down."""
     _DOWN.labels(part, kind).inc()
+
+
+def observations_dropped(count: int) -> None:
+    """Count what detectors will never see."""
+    _UNSEEN.inc(count)

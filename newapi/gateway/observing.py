@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from newapi.gateway import metrics
 from newapi.kernel import observations
 from newapi.kernel.meters.pipe import Down, Pipe
 from newapi.kernel.observations import Observation, keyed_hash
@@ -53,7 +54,7 @@ class Observer:
     def note(self, observation: Observation) -> None:
         """Remember what one call showed. Touches memory only."""
         if len(self._noted) == NOTED_MAX:
-            self.dropped += 1
+            self._drop(1)
         self._noted.append(observation)
 
     async def tend(self) -> None:
@@ -80,7 +81,11 @@ class Observer:
             batch = [self._noted.popleft() for _ in range(min(len(self._noted), observations.BATCH_MAX))]
             self._waiting.append(_Batch(secrets.token_hex(8), len(batch), observations.encode(batch)))
         while len(self._waiting) > BATCHES_WAITING_MAX:
-            self.dropped += self._waiting.popleft().size
+            self._drop(self._waiting.popleft().size)
+
+    def _drop(self, count: int) -> None:
+        self.dropped += count
+        metrics.observations_dropped(count)
 
     async def _send(self, batch: _Batch) -> None:
         bound = ("MAXLEN", "~", observations.STREAM_BATCHES_MAX)

@@ -23,7 +23,7 @@ from newapi.gateway.responses import CallResponse
 from newapi.gateway.streaming import EventStreamResponse
 from newapi.gateway.ticket import Caller
 from newapi.gateway.uses import shown
-from newapi.kernel import clock, errors, ids, places
+from newapi.kernel import clock, errors, ids, places, secrets
 from newapi.middleware import client_address
 
 Answer = CallResponse | EventStreamResponse
@@ -175,6 +175,19 @@ class Nothing(CallView):
         response = self.handle_exception(errors.RouteNotFound(f"There is nothing at {shown(request.path)}."))
         response.put(b"x-request-id", ids.uuid7_text())
         return response
+
+
+def tell_of_unread(request: HttpRequest, error: errors.CallError) -> None:
+    """Let the detectors know of a request whose body was refused unread (GW-31), if this worker knows its key."""
+    running = engine.running()
+    try:
+        raw_key = presented_key(request.META)
+    except errors.InvalidKey:
+        return
+    passport = running.passports.cached(secrets.digest(raw_key)) if running else None
+    if running is not None and passport is not None:
+        caller = Caller(raw_key, passport, _origin(request), ids.uuid7_text(), clock.now_ms())
+        running.witness.saw_refusal(caller, None, error)
 
 
 def too_large() -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.test import override_settings
 
 from accounts.models import APIKey
 from accounts.services import api_keys
@@ -70,6 +71,15 @@ async def test_fifty_malformed_requests_are_an_attack(gateway: Gateway) -> None:
     for number in range(50):
         body: Any = (b"{not json", {"messages": "x"}, [1], {"model": 7, "messages": [{}]})[number % 4]
         assert (await gateway.post(body)).status == 400
+    assert await signals() == {"CY-ATTACK": (50, False)}
+
+
+@pytest.mark.req("GW-31")
+async def test_fifty_bodies_too_large_to_be_read_are_an_attack_as_well(gateway: Gateway, mock: MockUpstream) -> None:
+    assert (await gateway.chat()).status == 200
+    with override_settings(GATEWAY_BODY_BYTES_MAX=2_000):
+        for _ in range(50):
+            assert (await gateway.chat("x" * 5_000)).status == 413
     assert await signals() == {"CY-ATTACK": (50, False)}
 
 
