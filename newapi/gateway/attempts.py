@@ -8,6 +8,10 @@ from newapi.gateway.routing import Hop, Tried
 from newapi.kernel import clock
 
 
+# What a usage row holds; `count` goes on.
+KEPT_MAX = 20
+
+
 class Attempts:
     """Begun and ended one at a time. What failed is kept for the usage row, what is on its way for the gauges."""
 
@@ -96,15 +100,16 @@ class Attempts:
         hop, self._open = self._open, None
         assert hop is not None
         self._board.ended(hop.channel.id)
-        self.failed.append(
-            {
-                "channel": hop.channel.id,
-                "key": hop.key.id,
-                "status": status,
-                "outcome": what,
-                "ms": max(0, clock.now_ms() - self._began_ms),
-            }
-        )
+        if len(self.failed) < KEPT_MAX:
+            self.failed.append(
+                {
+                    "channel": hop.channel.id,
+                    "key": hop.key.id,
+                    "status": status,
+                    "outcome": what,
+                    "ms": max(0, clock.now_ms() - self._began_ms),
+                }
+            )
         return hop
 
     def _give_back(self, hop: Hop, kind: str = "") -> None:
