@@ -49,13 +49,18 @@ async def admit(engine: Engine, caller: Caller, call: Call) -> Ticket:
         fallbacks = _fallbacks(caller, call, catalogue, permit)
         record = _record(caller, call, permit)
         admission = _admission(engine, caller, call, (permit, *fallbacks), rules, catalogue.version, record)
-        answer = await engine.till.admit(admission)
+        try:
+            answer = await engine.till.admit(admission)
+        except BaseException:
+            # It may have been admitted all the same, once Redis finds the time.
+            engine.settler.void(admission)
+            raise
         if isinstance(answer, Admitted):
             hold = engine.settler.opened(admission, answer)
             bound = _bounded_output(call, answer)
             return Ticket(caller, call, permit, fallbacks, rules, hold, record, bound, matched)
         if isinstance(answer, Refused):
-            raise refusal(answer, admission)
+            raise refusal(answer, admission, caller.passport)
         await _freshen(engine, caller, answer, admission.meters)
     raise errors.Unavailable("The service is busy. Try again shortly.", retry_after_s=1)
 
@@ -113,8 +118,8 @@ def _admission(
     model, passport = permits[0].model, caller.passport
     input_tokens = max(call.input_tokens_max(permit.model.context_tokens) for permit in permits)
     asked = model.output_tokens_max if call.max_tokens is None else call.max_tokens
-    if call.max_tokens is None and rules.caps.output_tokens_max is not None:
-        asked = min(asked, rules.caps.output_tokens_max)
+    if call.max_tokens is None and rules.caps.output_tokens is not None:
+        asked = min(asked, rules.caps.output_tokens.most)
     output_tokens = asked * call.choices if call.feature == "chat" else 0
     least = min(output_tokens, OUTPUT_TOKENS_MIN * call.choices)
     open_least = min(output_tokens, OPEN_OUTPUT_TOKENS_MIN * call.choices)

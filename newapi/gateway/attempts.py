@@ -7,7 +7,6 @@ from newapi.gateway.reached import Reached
 from newapi.gateway.routing import Hop, Tried
 from newapi.kernel import clock
 
-
 # What a usage row holds; `count` goes on.
 KEPT_MAX = 20
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -63,6 +63,8 @@ class Engine:
         )
         self._catalogue: Catalogue | None = None
         self._catalogue_loading: asyncio.Future[Catalogue] | None = None
+        # Readings on their way, by what is read: a crowd that misses the same thing waits for one.
+        self._loading: dict[Hashable, asyncio.Future[Any]] = {}
         self._database = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="gateway-database")
         self._database_waiting = 0
         # What may take long, such as asking an upstream once more, must not keep calls from the database.
@@ -145,11 +147,23 @@ class Engine:
     async def reload_passport(self, raw_key: str) -> Passport:
         """Read a key's passport again. Raises InvalidKey or Unavailable."""
         digest = secrets.digest(raw_key)
-        passport = await self._database_call(lambda: passport_loader.load(digest))
-        self.passports.keep(digest, passport)
+        passport = await self._once(("passport", digest), lambda: self._read_passport(digest))
         if passport is None:
             raise errors.InvalidKey
         return passport
+
+    async def _read_passport(self, digest: bytes) -> Passport | None:
+        passport = await self._database_call(lambda: passport_loader.load(digest))
+        self.passports.keep(digest, passport)
+        return passport
+
+    async def _once(self, what: Hashable, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Read, or wait for the same reading that has not begun to answer. Raises what it raises."""
+        running = self._loading.get(what)
+        if running is None:
+            running = self._loading[what] = asyncio.ensure_future(read())
+            running.add_done_callback(lambda done: self._loading.pop(what, None))
+        return await asyncio.shield(running)
 
     async def passport_at(self, raw_key: str, epoch: int) -> Passport:
         """A key's passport that is no older than an epoch. Raises InvalidKey or Unavailable."""
@@ -180,9 +194,10 @@ class Engine:
         elif stale.what == "passport":
             await self.reload_passport(raw_key)
         elif stale.what == "till":
-            await self._load_till(passport)
+            await self._once(("till", passport.organisation_id), lambda: self._load_till(passport))
         else:
-            await self._load_meter(passport, meters[stale.meter])
+            meter = meters[stale.meter]
+            await self._once(("meter", meter.key), lambda: self._load_meter(passport, meter))
 
     async def _load_till(self, passport: Passport) -> None:
         # The epoch comes from the database too: this passport may be older than what a wiped Redis knew.

@@ -5,7 +5,7 @@ It reads the body within its limit, builds the ASGIRequest, awaits the view and 
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -23,6 +23,8 @@ Send = Callable[[Message], Awaitable[None]]
 # A body that is too large is read and dropped up to here, so that the caller sees the answer and not a reset.
 DISCARDED_BYTES_MAX = 64 * 2**20
 BODY_TIMEOUT_S = 60.0
+HEAD_BYTES_MAX = 64 * 2**10
+HEADERS_MAX = 200
 # asyncio.timeout would say the same for 5 µs more a call.
 _LATE = "the body is late"
 
@@ -33,6 +35,9 @@ class ClientLeft(Exception):
 
 async def handle(scope: Message, receive: Receive, send: Send) -> None:
     """Serve one request whose path is below /v1/."""
+    if _head_is_too_large(scope["headers"]):
+        await _send(_failure(errors.HeadTooLarge("The headers are too large.")), receive, send)
+        return
     reading = asyncio.current_task()
     assert reading is not None
     late = asyncio.get_running_loop().call_later(BODY_TIMEOUT_S, reading.cancel, _LATE)
@@ -53,6 +58,13 @@ async def handle(scope: Message, receive: Receive, send: Send) -> None:
     request = ASGIRequest(scope, io.BytesIO(b""))
     request._body = body
     await _send(await view(request, **kwargs), receive, send)
+
+
+def _head_is_too_large(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    size = 0
+    for _, value in headers:
+        size += len(value)
+    return size > HEAD_BYTES_MAX or len(headers) > HEADERS_MAX
 
 
 async def _read_body(receive: Receive) -> bytes:

@@ -1,6 +1,6 @@
 """The limits that a call is held to: meters that ADMIT charges, and caps that the call meets by itself."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from accounts.meters import ORGANISATION, key_scope, member_scope, meters_of, model_scope, project_scope
@@ -14,20 +14,29 @@ from newapi.kernel.meters.windows import Window
 
 
 @dataclass(frozen=True, slots=True)
-class Caps:
-    """Limits that one call meets by itself: the tightest of the key, its member, project and organisation."""
+class Cap:
+    """A limit that one call meets by itself. name: the field of accounts.models.Limits. scope: as a meter's."""
 
-    body_bytes_max: int | None = None
-    output_tokens_max: int | None = None
-    stream_seconds_max: int | None = None
+    name: str
+    most: int
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """The tightest of what the key, its member, project and organisation allow; None where nobody says anything."""
+
+    body_bytes: Cap | None = None
+    output_tokens: Cap | None = None
+    stream_seconds: Cap | None = None
 
     @classmethod
-    def of(cls, holders: Iterable[Limits]) -> "Caps":
-        """The tightest of what the holders allow."""
-        every = list(holders)
+    def of(cls, holders: Sequence[tuple[str, Limits]]) -> "Caps":
+        """The tightest of what the holders allow, from the narrowest to the widest."""
 
-        def tightest(name: str) -> int | None:
-            return min((cap for limits in every if (cap := getattr(limits, name)) is not None), default=None)
+        def tightest(name: str) -> Cap | None:
+            caps = [Cap(name, getattr(limits, name), scope) for scope, limits in holders]
+            return min((cap for cap in caps if cap.most is not None), key=lambda cap: cap.most, default=None)
 
         return cls(tightest("body_bytes_max"), tightest("output_tokens_max"), tightest("stream_seconds_max"))
 
@@ -58,7 +67,7 @@ def load(key: APIKey, membership: Membership | None) -> tuple[Rules, dict[int, R
 
 def _rules_of(organisation_id: int, holders: list[tuple[str, Limits]]) -> Rules:
     meters = [meter for scope, limits in holders for meter in meters_of(organisation_id, scope, limits)]
-    return Rules(MeterSet.of(meters), Caps.of(limits for _, limits in holders))
+    return Rules(MeterSet.of(meters), Caps.of(holders))
 
 
 def with_slowings(meters: MeterSet, *, organisation_id: int, slowings: Iterable[Standing]) -> MeterSet:

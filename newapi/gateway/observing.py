@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ _LOWER = bytes(ord(chr(byte).lower()) if byte < 128 else byte for byte in range(
 _FOLDED = b"0123456789 \t\r\n"
 # A list of many empty parts must cost no more than a long text.
 PARTS_MAX = 1_000
+DEPTH_MAX = 12
+# Looking through so much for 16 phrases takes about a millisecond.
+TEXT_LENGTH_MAX = 65_536
 
 
 @dataclass(slots=True)
@@ -140,16 +144,16 @@ def _part_text(part: Any) -> str:
     return part if isinstance(part, str) else ""
 
 
-def text_of(body: dict[str, Any], limit: int = 16_384) -> str:
-    """The texts of a chat or embeddings body, newest first, joined by newlines; at most about `limit` characters.
+def text_of(body: dict[str, Any], limit: int = TEXT_LENGTH_MAX) -> str:
+    """All that a model reads of a body, in its order, joined by newlines; of too much the newest `limit` characters.
 
-    For matching phrases in memory only. Of a text that is too long its beginning and its end are taken.
+    For matching phrases in memory only. Of a single text that is too long its beginning and its end are taken.
     """
     if (only := _only_text(body)) is not None and len(only) <= limit:
         return only
     found: list[str] = []
     left = limit
-    for count, text in enumerate(_texts(body)):
+    for count, text in enumerate(_strings_backwards(body, DEPTH_MAX)):
         if left <= 0 or count >= PARTS_MAX:
             break
         if len(text) > left:
@@ -157,36 +161,57 @@ def text_of(body: dict[str, Any], limit: int = 16_384) -> str:
             text = f"{text[:half]}\n{text[-half:]}"
         found.append(text)
         left -= len(text) + 1
-    return "\n".join(found)
+    return "\n".join(reversed(found))
 
 
 def _only_text(body: dict[str, Any]) -> str | None:
-    """The text of a body that holds one message and nothing else. Most do; the general way costs five times more."""
+    """The text of a body that says nothing but one message. Most do; the general way costs five times more."""
     messages = body.get("messages")
-    if not isinstance(messages, list) or len(messages) != 1 or "system" in body or "input" in body:
+    if not isinstance(messages, list) or len(messages) != 1 or not body.keys() <= _WORDLESS:
         return None
-    only = messages[0].get("content") if isinstance(messages[0], dict) else None
-    return only if isinstance(only, str) else None
+    only = messages[0]
+    content = only.get("content") if isinstance(only, dict) and only.keys() <= {"role", "content"} else None
+    return content if isinstance(content, str) else None
 
 
-def _texts(body: dict[str, Any]) -> Iterator[str]:
-    for name in ("messages", "input", "system"):
-        given = body.get(name)
-        if isinstance(given, str):
-            yield given
-        elif isinstance(given, list):
-            for item in reversed(given):
-                yield from _texts_of(item)
+# Members that carry no words, beside the messages themselves.
+_WORDLESS = frozenset(
+    {
+        "messages",
+        "model",
+        "max_tokens",
+        "max_completion_tokens",
+        "temperature",
+        "top_p",
+        "n",
+        "seed",
+        "stream",
+        "stream_options",
+        "logprobs",
+        "top_logprobs",
+        "presence_penalty",
+        "frequency_penalty",
+        "parallel_tool_calls",
+        "reasoning_effort",
+        "store",
+        "user",
+    }
+)
 
 
-def _texts_of(item: Any) -> Iterator[str]:
-    """Of a message, whose content is a text or a list of parts; or of a part."""
-    if isinstance(item, dict) and "content" in item:
-        content = item["content"]
-        parts = reversed(content) if isinstance(content, list) else (content,)
-        yield from filter(None, map(_part_text, parts))
-    elif text := _part_text(item):
-        yield text
+def _strings_backwards(value: Any, depth: int) -> Iterator[str]:
+    """Every text in a body, the last first; the messages come last of all members, being what is newest."""
+    if isinstance(value, str):
+        if value:
+            yield value
+    elif depth and isinstance(value, list):
+        for item in reversed(value):
+            yield from _strings_backwards(item, depth - 1)
+    elif depth and isinstance(value, dict):
+        for name in sorted(value, key=lambda name: name not in ("messages", "input")):
+            # Between the words of two messages, the word that says who speaks would part a phrase.
+            if name not in ("role", "type", "model"):
+                yield from _strings_backwards(value[name], depth - 1)
 
 
 class Phrases:
@@ -212,4 +237,7 @@ class Phrases:
 
 
 def _normal(text: str) -> str:
+    if not text.isascii():
+        # One letter can be spelt in several ways.
+        text = unicodedata.normalize("NFKC", text)
     return " ".join(text.casefold().split())

@@ -1,12 +1,13 @@
 """May this call be made: pure checks of passport, catalogue and clock. Each refusal is a typed error."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 
 from billing.pricing import Rates
 from moderation.selectors import Standing
-from newapi.gateway import uses
+from newapi.gateway import holders, uses
 from newapi.gateway.catalogue import Catalogue, ModelEntry, RouteEntry
 from newapi.gateway.limits import Caps
 from newapi.gateway.observing import text_of
@@ -96,11 +97,13 @@ def is_aimed_at(standing: Standing, *, feature: str, model: str) -> bool:
 
 def check_size(caps: Caps, *, body_bytes: int, max_tokens: int | None) -> None:
     """Whether the call is within the sizes that its holders allow. Raises BodyTooLarge, TooManyOutputTokens."""
-    if caps.body_bytes_max is not None and body_bytes > caps.body_bytes_max:
-        raise errors.BodyTooLarge(f"A limit of this key allows {caps.body_bytes_max:,} bytes per request.")
-    if caps.output_tokens_max is not None and max_tokens is not None and max_tokens > caps.output_tokens_max:
+    if (cap := caps.body_bytes) is not None and body_bytes > cap.most:
+        whose, details = holders.of_cap(cap)
+        raise errors.BodyTooLarge(f"{whose} may send {cap.most:,} bytes per request.", details=details)
+    if (cap := caps.output_tokens) is not None and max_tokens is not None and max_tokens > cap.most:
+        whose, details = holders.of_cap(cap)
         raise errors.TooManyOutputTokens(
-            f"A limit of this key allows {caps.output_tokens_max:,} output tokens per call.", param="max_tokens"
+            f"{whose} may ask for {cap.most:,} output tokens per call.", param="max_tokens", details=details
         )
 
 
@@ -172,20 +175,26 @@ def cutting(passport: Passport, *, feature: str, model: str, now_ms: int) -> Sta
 
 def restricted(standing: Standing) -> errors.Restricted:
     """The refusal that a restriction causes: code, case, until, where to appeal. Nothing about who reported."""
-    until = None if standing.ends_ms is None else clock.from_ms(standing.ends_ms).isoformat()
+    details = what_is_told(standing)
+    until = details["until"]
     what = {"organisation": "Your organisation", "model": f"The model '{standing.target}'"}
     subject = what.get(standing.scope, f"This {standing.scope.replace('_', ' ')}")
     end = f" until {until}" if until else ""
     return errors.Restricted(
         f"{subject} is restricted{end}. To appeal, write to {settings.ABUSE_CONTACT}.",
-        details={
-            "policy_code": standing.policy_code or None,
-            "case": standing.case_reference or None,
-            "scope": standing.scope,
-            "until": until,
-            "appeal": f"mailto:{settings.ABUSE_CONTACT}",
-        },
+        details=details,
     )
+
+
+def what_is_told(standing: Standing) -> dict[str, Any]:
+    """What programs are told of a restriction: code, case, whom it is on, until when (ISO 8601), where to appeal."""
+    return {
+        "policy_code": standing.policy_code or None,
+        "case": standing.case_reference or None,
+        "scope": standing.scope,
+        "until": None if standing.ends_ms is None else clock.from_ms(standing.ends_ms).isoformat(),
+        "appeal": f"mailto:{settings.ABUSE_CONTACT}",
+    }
 
 
 def _retired(model: ModelEntry, retires_ms: int) -> errors.ModelRetired:

@@ -1,11 +1,13 @@
 """What the meters mean to a caller: why a call was refused, and what is left after one that was not."""
 
+from newapi.gateway import holders, policy
+from newapi.gateway.passports import Passport
 from newapi.gateway.ticket import Ticket
 from newapi.kernel import clock, errors
 from newapi.kernel.meters.till import Admission, Meter, Refused
 
 
-def refusal(answer: Refused, admission: Admission) -> errors.CallError:
+def refusal(answer: Refused, admission: Admission, passport: Passport) -> errors.CallError:
     """Why ADMIT refused, in words that say what to do."""
     if answer.full:
         return errors.Unavailable("Usage is not being posted at the moment. Try again shortly.", retry_after_s=10)
@@ -14,25 +16,20 @@ def refusal(answer: Refused, admission: Admission) -> errors.CallError:
             "The organisation's balance does not cover this call. Top up, or lower max_tokens.",
             details={"available_nano": str(answer.available_nano), "needed_nano": str(answer.needed_nano)},
         )
-    return _over(admission.meters.meters[answer.meter], answer, admission)
-
-
-# Whose limit it is, by the word before the colon of a meter's scope: for the caller, and for programs.
-_HOLDERS = {
-    "key": ("This key", "key"),
-    "member": ("This member", "member"),
-    "project": ("This project", "project"),
-    "org": ("This organisation", "organisation"),
-    "model": ("This organisation, for this model,", "model"),
-    "slow": ("This caller, slowed down by a restriction,", "restriction"),
-}
+    meter = admission.meters.meters[answer.meter]
+    error = _over(meter, answer, admission)
+    holder, _, number = meter.scope.partition(":")
+    for standing in passport.slowings if holder == "slow" else ():
+        if str(standing.id) == number:
+            error.details |= policy.what_is_told(standing)
+    return error
 
 
 def _over(meter: Meter, answer: Refused, admission: Admission) -> errors.CallError:
     """A meter that is used up: whose it is, what is left of it, when it begins anew."""
     left = max(0, meter.limit - answer.used)
     wait_s = max(1, -(-(answer.reset_ms - clock.now_ms()) // 1000)) if answer.reset_ms else 1
-    whose, scope = _HOLDERS[meter.scope.partition(":")[0]]
+    whose, scope = holders.named(meter.scope)
     if meter.kind == "n":
         return errors.BudgetExceeded(
             f"{whose} has a budget that does not cover this call.", details={"scope": scope, "limit": meter.name}

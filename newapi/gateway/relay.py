@@ -14,6 +14,7 @@ from newapi.gateway import bodies, routing, usage
 from newapi.gateway.attempts import Attempts
 from newapi.gateway.engine import Engine
 from newapi.gateway.reached import Reached
+from newapi.gateway.refusals import limit_headers
 from newapi.gateway.responses import CallResponse
 from newapi.gateway.routing import Hop
 from newapi.gateway.streaming import EventStream, EventStreamResponse
@@ -47,6 +48,7 @@ class Relay:
             return await self._reach(self._stream if self.ticket.call.is_stream else self._whole)
         except errors.CallError as error:
             await self.settle(status=error.status, outcome="error", tokens=None, source="none")
+            error.headers = [*error.headers, *limit_headers(self.ticket)]
             raise
         except BaseException as error:
             # Cancelled, or a fault of ours. What the upstream did is unknown, so its input is charged as estimated.

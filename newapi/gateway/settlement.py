@@ -47,6 +47,8 @@ class Settler:
         self._renew_s = deadline_s / 4
         self._open: dict[str, OpenHold] = {}
         self._waiting: dict[str, _Settlement] = {}
+        # Admissions that nobody heard of, and how often they were undone since Redis is back.
+        self._unheard: dict[str, tuple[Admission, int]] = {}
 
     def opened(self, admission: Admission, admitted: Admitted) -> OpenHold:
         """Stand behind a hold that ADMIT has just placed."""
@@ -69,6 +71,18 @@ class Settler:
             raise
         else:
             self._open.pop(request_id, None)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits for Redis."""
+        return not (self._waiting or self._unheard)
+
+    def void(self, admission: Admission) -> None:
+        """Have an admission undone whose answer never came: its call was refused and must not be charged."""
+        if len(self._unheard) < WAITING_MAX:
+            self._unheard[admission.request_id] = (admission, 0)
+        else:
+            log.critical("too many admissions wait to be undone; %s is left to the sweeper", admission.request_id)
 
     async def tend(self) -> None:
         """Renew and retry until cancelled."""
@@ -93,7 +107,7 @@ class Settler:
     async def drain(self) -> None:
         """Before stopping: wait a bounded time for running calls and for Redis."""
         end = asyncio.get_running_loop().time() + DRAIN_S
-        while (self._open or self._waiting) and asyncio.get_running_loop().time() < end:
+        while (self._open or self._waiting or self._unheard) and asyncio.get_running_loop().time() < end:
             await self._retry()
             await asyncio.sleep(0.05)
         if self._open:
@@ -118,6 +132,16 @@ class Settler:
         self._waiting[request_id] = settlement
 
     async def _retry(self) -> None:
+        for request_id, (admission, times) in list(self._unheard.items()):
+            try:
+                await self._till.void(admission)
+            except (RedisError, OSError):
+                return
+            # Twice, half a second apart: what an interrupted connection still carried may arrive after the first.
+            if times:
+                self._unheard.pop(request_id, None)
+            else:
+                self._unheard[request_id] = (admission, 1)
         for request_id, settlement in list(self._waiting.items()):
             try:
                 await self._send(settlement, again=True)

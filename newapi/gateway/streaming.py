@@ -58,9 +58,9 @@ class EventStream:
         self._cut: errors.CallError | None = None
         # The lane's way to the caller, while there is one.
         self._send: Callable[[bytes], Awaitable[None]] | None = None
-        seconds = ticket.rules.caps.stream_seconds_max
-        self.started_ms = self.sent_ms = clock.now_ms()
-        self.ends_ms = None if seconds is None else self.started_ms + seconds * 1000
+        cap = ticket.rules.caps.stream_seconds
+        self.sent_ms = clock.now_ms()
+        self.ends_ms = None if cap is None else self.sent_ms + cap.most * 1000
         # The usage event is ours when the caller did not ask for it; then it is not passed on.
         call = ticket.call
         self._hides_usage = not call.wants_usage and reached.hop.channel.asks_stream_usage

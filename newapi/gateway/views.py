@@ -61,7 +61,9 @@ class CallView(APIView):
         self.headers = {}
         try:
             if request.method not in self.methods:
-                raise errors.MethodNotAllowed(f"{request.method} is not possible here.")
+                refusal = errors.MethodNotAllowed(f"{request.method} is not possible here.")
+                refusal.headers = [(b"allow", ", ".join(sorted(self.methods)))]
+                raise refusal
             self.engine = engine.running() or await engine.started()
             raw_key = presented_key(request.META)
             passport = await self.engine.passport_of(raw_key)

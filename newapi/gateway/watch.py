@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from newapi.gateway import policy
+from newapi.gateway import holders, policy
 from newapi.gateway.passports import Passport
 from newapi.gateway.streaming import EventStream
 from newapi.kernel import clock, errors
@@ -54,8 +54,7 @@ class Watch:
         self._streams = {stream for stream in self._streams if not stream.is_over}
         for stream in self._streams:
             if stream.ends_ms is not None and stream.ends_ms <= now_ms:
-                seconds = stream.ticket.rules.caps.stream_seconds_max
-                stream.cut(errors.StreamTooLong(f"A limit of this key allows {seconds} seconds per stream."))
+                stream.cut(_too_long(stream))
             elif now_ms - stream.sent_ms >= self.keepalive_s * 1000:
                 self._spawn(stream.keep_alive())
 
@@ -80,3 +79,10 @@ class Watch:
         standing = policy.cutting(caller.passport, feature=call.feature, model=model, now_ms=clock.now_ms())
         if standing is not None:
             stream.cut(policy.restricted(standing))
+
+
+def _too_long(stream: EventStream) -> errors.StreamTooLong:
+    cap = stream.ticket.rules.caps.stream_seconds
+    assert cap is not None
+    whose, details = holders.of_cap(cap)
+    return errors.StreamTooLong(f"{whose} may have streams of {cap.most:,} seconds.", details=details)

@@ -138,6 +138,10 @@ class BodyTooLarge(CallError):
     status, code, type = 413, "body_too_large", "invalid_request_error"
 
 
+class HeadTooLarge(CallError):
+    status, code, type = 431, "headers_too_large", "invalid_request_error"
+
+
 class TooManyOutputTokens(CallError):
     """max_tokens is more than a limit of the caller allows."""
 

@@ -20,7 +20,7 @@ from newapi.kernel.meters.scripts import Script
 # A call may wait for the batch before it, its own, and one repeat: together under the 2 s in which an outage
 # must be answered.
 CONNECT_TIMEOUT_S = 0.4
-REPLY_TIMEOUT_S = 0.5
+REPLY_TIMEOUT_S = 0.45
 # More than this waiting means that Redis does not keep up; the call is told so instead of queueing on.
 WAITING_MAX = 5_000
 

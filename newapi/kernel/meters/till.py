@@ -160,6 +160,16 @@ class Till:
         again: bool = False,
     ) -> None:
         """Turn the hold into its cost and append the event. With `again`, a repeat whose first answer was lost."""
+        mode = "again" if again else "settle"
+        await self._close(admission, mode, cost_nano=cost_nano, tokens=tokens, event=event, born=born)
+
+    async def void(self, admission: Admission) -> None:
+        """Undo an admission of which no answer came, without a usage event; harmless when there was none."""
+        await self._close(admission, "void", cost_nano=0, tokens=0, event=b"", born="")
+
+    async def _close(
+        self, admission: Admission, mode: str, *, cost_nano: int, tokens: int, event: bytes, born: str
+    ) -> None:
         organisation_id = admission.organisation_id
         shard = keys.shard_of(organisation_id)
         names = [
@@ -170,7 +180,6 @@ class Till:
             keys.usage(shard),
         ]
         names += admission.meters.keys
-        mode = "again" if again else "settle"
         await self.pipe.run(
             scripts.SETTLE,
             names,

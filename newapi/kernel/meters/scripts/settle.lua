@@ -2,13 +2,15 @@
 --
 -- KEYS 1 till, 2 holds, 3 due, 4 marks, 5 usage stream, 6.. the meters that were charged
 -- ARGV 1 request id, 2 actual nano, 3 actual tokens, 4 event (JSON), 5 mode: settle, again (a repeat after a
---      lost answer) or sweep, 6 now ms, 7 born of the till at admission, 8 organisation id
+--      lost answer), sweep, or void (the call was refused because nobody heard of its admission: it is undone
+--      without an event), 6 now ms, 7 born of the till at admission, 8 organisation id
 -- Answers: OK, LATE (no hold stood, the event was appended), GONE (nothing was left to do), RENEWED (sweep only)
 local rid, actual = ARGV[1], tonumber(ARGV[2])
 local record = redis.call('HGET', KEYS[2], rid)
 if not record then
   -- Swept, settled before, or the till was wiped since. In doubt the event is appended: rows are unique by
   -- request id, and the poster takes out of pending exactly what each stream entry put in.
+  if ARGV[5] == 'void' then return 'GONE' end
   local wiped = redis.call('HGET', KEYS[1], 'born') ~= ARGV[7]
   if ARGV[5] == 'sweep' or (ARGV[5] == 'again' and not wiped) then return 'GONE' end
   redis.call('HINCRBY', KEYS[1], 'pending', whole(actual))
@@ -30,6 +32,8 @@ for i = 6, #KEYS do
   if c then
     if c[1] == 'f' then
       if tonumber(redis.call('HGET', KEYS[i], 'u') or '0') > 0 then redis.call('HINCRBY', KEYS[i], 'u', -1) end
+    elseif ARGV[5] == 'void' then
+      if redis.call('HGET', KEYS[i], 'r') == c[3] then redis.call('HINCRBY', KEYS[i], 'u', whole(-c[2])) end
     elseif c[1] ~= 'c' then
       local spent = actual
       if c[1] == 't' then spent = tonumber(ARGV[3]) end
@@ -44,5 +48,6 @@ redis.call('HDEL', KEYS[2], rid)
 redis.call('ZREM', KEYS[3], rid)
 redis.call('HDEL', KEYS[4], rid)
 redis.call('HINCRBY', KEYS[1], 'pending', whole(actual - tonumber(nano)))
+if ARGV[5] == 'void' then return 'OK' end
 redis.call('XADD', KEYS[5], '*', 'o', ARGV[8], 'c', whole(actual), 'e', ARGV[4])
 return 'OK'
