@@ -63,6 +63,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Blocklists", "front_hand", "moderation.blockentry"),
             ("Signals", "sensors", "moderation.signal"),
             ("Detectors", "radar", "moderation.detectorrule"),
+            ("Human reviews", "rate_review", "moderation.humanreview"),
             ("Policy categories", "policy", "moderation.policycategory"),
             ("Case events", "history", "moderation.caseevent"),
             ("Clocks", "timer", "moderation.slaclock"),
@@ -72,6 +73,9 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "System",
         (
             ("Audit record", "fact_check", "accounts.auditevent"),
+            ("Retention rules", "auto_delete", "accounts.retentionrule"),
+            ("Legal holds", "lock_clock", "accounts.legalhold"),
+            ("Purged usage", "delete_history", "billing.usagepurge"),
             ("Money checks", "verified", "billing.verifierrun"),
             ("Posting faults", "report", "billing.postingfault"),
             ("Sums waiting", "hourglass", "billing.rollupdirty"),

@@ -10,11 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import QuerySet, Sum
 
 from accounts.models import Organisation
 from billing import partitioning
 from billing.errors import BillingRefusal
-from billing.models import Rollup15m, RollupDay, RollupDirty, RollupHour, RollupMonth, UsageEvent, Wallet
+from billing.models import Rollup15m, RollupDay, RollupDirty, RollupHour, RollupMonth, UsageEvent, UsagePurge, Wallet
 from billing.models.rollup import Rollup
 from billing.services import buckets
 from newapi.kernel import clock, ids
@@ -102,7 +103,7 @@ def rebuild(*, organisation: Organisation, start: datetime, end: datetime) -> in
     """Recompute the quarters of an organisation in [start, end) from its usage rows. Returns how many hold usage.
 
     Both are widened to whole hours. Coarser levels follow with the next `roll_up`. Raises BillingRefusal at the
-    first hour whose rows have been dropped with their partition; its sums stay.
+    first hour of which rows have been purged; its sums stay.
     """
     oldest = partitioning.oldest_month(connection)
     return sum(
@@ -115,13 +116,22 @@ def rebuild(*, organisation: Organisation, start: datetime, end: datetime) -> in
 def _rebuild_hour(organisation: Organisation, hour: datetime, *, may_be_dropped: bool) -> int:
     # Posters of this organisation begin with its wallets; holding them keeps the quarters still.
     list(Wallet.objects.select_for_update().filter(organisation=organisation).order_by("pk"))
-    within = {"bucket__gte": hour, "bucket__lt": ceiling(Level.HOUR, hour)}
-    had_usage, _ = Rollup15m.objects.filter(organisation=organisation, **within).delete()
+    quarters = Rollup15m.objects.filter(
+        organisation=organisation, bucket__gte=hour, bucket__lt=ceiling(Level.HOUR, hour)
+    )
+    calls_before = _calls(quarters)
+    quarters.delete()
     buckets.mark(Level.HOUR, [(organisation.pk, hour)])
     rebuilt = sum(_sum_rows(organisation.pk, hour + QUARTER * number) for number in range(4))
-    if may_be_dropped and had_usage and not rebuilt:
+    is_purged = UsagePurge.objects.filter(organisation=organisation, month=floor(Level.MONTH, hour)).exists()
+    # Some rows of a purged hour may be there: those posted after the others went.
+    if (may_be_dropped and calls_before and not rebuilt) or (is_purged and _calls(quarters) < calls_before):
         raise BillingRefusal(f"The usage rows of {hour:%Y-%m-%d %H:%M} are gone; start later.")
     return rebuilt
+
+
+def _calls(quarters: QuerySet[Rollup15m]) -> int:
+    return int(quarters.aggregate(total=Sum("calls"))["total"] or 0)
 
 
 def _sum_rows(organisation_id: int, quarter: datetime) -> bool:

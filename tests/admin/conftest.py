@@ -1,6 +1,7 @@
 """Clients of the admin, and a house in which every table has a row."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -9,8 +10,11 @@ from django.test import Client
 from accounts.models import APIKey, Organisation, User
 from channels.models import Channel, Model
 from moderation import policy
-from moderation.models import PolicyCategory
-from moderation.services import cases, restrictions
+from moderation.detectors import seeds
+from moderation.models import Approval, DetectorRule, HumanReview, PolicyCategory
+from moderation.services import approvals, blocks, cases, restrictions, signals
+from moderation.services.signals import Subject
+from newapi.kernel import clock
 from tests import cast
 from tests.admin import house as houses
 from tests.admin.house import House
@@ -62,4 +66,42 @@ def house(acme: Organisation, ben: User, raw_key: str, mock_channel: Channel, ch
     restrictions.impose(
         organisation=acme, scope="feature", target="embeddings", case=case, category=category, actor=root, reason=REASON
     )
+    approvals.request(
+        organisation=acme,
+        kind=Approval.Kind.USE_CASE,
+        category=PolicyCategory.objects.get(code="SX-ADULT"),
+        purpose="A novel",
+        actor=ben,
+        reason=REASON,
+    )
+    blocks.add(kind="country", value="KP", purpose="sanctions", actor=root, reason=REASON)
+    _signal(acme, made.api_key, ben)
+    HumanReview.objects.create(
+        organisation=acme,
+        trace_id=made.usage.pk,
+        project_id=made.api_key.project_id,
+        domain="HD-MED",
+        reviewer=ben,
+        qualification="Licensed physician",
+        result="accepted",
+        reviewed_at=clock.now(),
+    )
     return made
+
+
+def _signal(organisation: Organisation, api_key: APIKey, owner: User) -> None:
+    if not DetectorRule.objects.exists():
+        seeds.seed(DetectorRule, PolicyCategory)
+    rule = DetectorRule.objects.get(detector="attack", version=1)
+    signals.notice(
+        about="attack:v1",
+        subject=Subject(f"k:{api_key.pk}", organisation.pk, api_key.pk, owner.pk),
+        category_id=rule.category_id,
+        rule_id=rule.pk,
+        source="detector",
+        is_shadow=False,
+        count=50,
+        facts={"malformed requests": 50},
+        request_ids=["01920000-0000-7000-8000-000000000001"],
+        window=timedelta(minutes=5),
+    )

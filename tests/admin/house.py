@@ -1,6 +1,7 @@
 """A house in which every table that the admin shows has a row, with secrets to look out for."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
@@ -8,8 +9,9 @@ from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib.auth.models import Group
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, SolarSchedule
 
-from accounts.models import APIKey, Notice, Organisation, User
-from accounts.services import notices
+from accounts.models import APIKey, Notice, Organisation, RetentionRule, User
+from accounts.models.retention import seed
+from accounts.services import notices, retention
 from billing.models import (
     PostingFault,
     PriceVersion,
@@ -19,10 +21,12 @@ from billing.models import (
     RollupHour,
     RollupMonth,
     UsageEvent,
+    UsagePurge,
     VerifierRun,
 )
-from channels.models import Channel, Model, ModelLimit
+from channels.models import Channel, Model, ModelAlias, ModelFallback, ModelLimit
 from newapi.kernel import clock, ids, money
+from tests import cast
 
 TOTP_SECRET = "totp-canary-JBSWY3DP"
 TYPED_PASSWORD = "typed-canary-hunter2"
@@ -127,7 +131,11 @@ def fill(*, user: User, api_key: APIKey, raw_key: str, channel: Channel, model: 
     )
     VerifierRun.objects.create(duration_ms=12, findings=[])
     _logins(user)
+    _kept(api_key.organisation, user)
     _news(api_key.organisation, user)
+    cast.terms(channel)
+    ModelAlias.objects.create(name="our-best", model=model)
+    ModelFallback.objects.create(model=model, fallback=cast.model("stand-in", on=channel, priced=False))
     ModelLimit.objects.create(organisation=api_key.organisation, model=model, requests_per_day=1000)
     Group.objects.create(name="Support")
     CrontabSchedule.objects.create(minute="5")
@@ -157,6 +165,19 @@ def fill(*, user: User, api_key: APIKey, raw_key: str, channel: Channel, model: 
 def _news(organisation: Organisation, user: User) -> None:
     notices.post(once="house", kind="test", title="News", audience="members", organisation=organisation)
     notices.mark_read(user=user, notices=Notice.objects.all())
+
+
+def _kept(organisation: Organisation, user: User) -> None:
+    seed(RetentionRule)
+    retention.impose(organisation=organisation, log_class="", actor=user, reason="A dispute")
+    UsagePurge.objects.create(
+        month=datetime(2024, 1, 1, tzinfo=UTC),
+        organisation=organisation,
+        currency=organisation.currency,
+        rows=5,
+        test_rows=1,
+        cost_nano=money.NANO,
+    )
 
 
 def _logins(user: User) -> None:

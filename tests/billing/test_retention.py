@@ -291,6 +291,11 @@ def test_sums_of_a_purged_month_are_not_rebuilt_from_nothing(line: calls.Line) -
     with pytest.raises(BillingRefusal, match="gone"):
         rollups.rebuild(organisation=line.organisation, start=JANUARY, end=JANUARY + timedelta(hours=1))
     assert books.sums(Rollup15m) == before
+    use(line, JANUARY, count=1)
+    before = books.sums(Rollup15m)
+    with pytest.raises(BillingRefusal, match="gone"):
+        rollups.rebuild(organisation=line.organisation, start=JANUARY, end=JANUARY + timedelta(hours=1))
+    assert books.sums(Rollup15m) == before
 
 
 def test_rows_that_lie_in_no_partition_of_their_own_go_too(line: calls.Line) -> None:

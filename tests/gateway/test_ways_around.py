@@ -102,6 +102,7 @@ async def test_a_phrase_is_found_in_any_spelling_of_its_letters(gateway: Gateway
 
 
 TEXT = "walk the dog"
+PARTS = ("walk the", "dog")
 CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": f'{{"a": "{TEXT}"}}'}}
 PLACES: dict[str, dict[str, Any]] = {
     "a tool's description": {"tools": [{"type": "function", "function": {"name": "f", "description": TEXT}}]},
