@@ -152,10 +152,10 @@ def common(name: str, outage: Outage) -> Iterator[str]:
         yield f"{outage.unbilled()} calls without a usage row"
     if outage.findings:
         yield f"verify_money: {outage.findings}"
-    if name != GONE and len([row for row in outage.rows if row[1] != "lost"]) != outage.reached:
+    if name != GONE and len(outage.rows) != outage.reached:
         yield f"{outage.reached} calls reached the upstream, {len(outage.rows)} have a usage row"
-    if charged := [row for row in outage.rows if row[1] == "lost" and row[2]]:
-        yield f"{len(charged)} refused calls were charged"
+    if charged := [row for row in outage.rows if row[1] == "lost"]:
+        yield f"{len(charged)} refused calls have a usage row"
 
 
 def show(name: str, outage: Outage, complaints: list[str]) -> None:

@@ -11,7 +11,7 @@ from django.db.models import Count, Prefetch, Q
 
 from channels import governance
 from channels.models import AuthorisationEvidence, Channel, Route, UpstreamTerms
-from newapi.kernel import clock
+from newapi.kernel import clock, spreadsheets
 
 # More channels than this are no register any more; the report says so instead of leaving some out.
 ROWS_MAX = 10_000
@@ -56,7 +56,7 @@ def to_csv(rows: Iterable[Row]) -> str:
         if writer is None:
             writer = csv.DictWriter(text, fieldnames=list(row))
             writer.writeheader()
-        writer.writerow({name: _cell(value) for name, value in row.items()})
+        writer.writerow({name: spreadsheets.cell(value) for name, value in row.items()})
     return text.getvalue()
 
 
@@ -131,8 +131,3 @@ def _retirements() -> dict[int, list[str]]:
 
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
-
-
-def _cell(value: str) -> str:
-    # A spreadsheet would run a text that starts like a formula.
-    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

@@ -24,7 +24,7 @@ from moderation.admin.human_reviews import HumanReviewAdmin
 from moderation.models import Approval, HumanReview
 from newapi import human_review_coverage as coverage
 from newapi.human_review_coverage import Month
-from newapi.kernel import clock
+from newapi.kernel import clock, spreadsheets
 
 ORGANISATIONS_A_PAGE = 25
 MONTHS = 24
@@ -133,7 +133,7 @@ def _download(request: HttpRequest, organisation: Organisation, month: Month, dr
     writer = csv.writer(text)
     writer.writerow(COLUMNS)
     for call in drawn:
-        writer.writerow([_cell(value) for value in _values(organisation, call)])
+        writer.writerow([spreadsheets.cell(value) for value in _values(organisation, call)])
     audit.record(
         actor=actor_of(request),
         action="human_review.sample",
@@ -150,8 +150,3 @@ def _download(request: HttpRequest, organisation: Organisation, month: Month, dr
 def _values(organisation: Organisation, call: UsageEvent) -> list[Any]:
     at = call.at.isoformat(timespec="milliseconds")
     return [str(call.pk), at, organisation.name, call.project.name, call.domain, call.model.name, call.endpoint]
-
-
-def _cell(value: str) -> str:
-    # A spreadsheet would run a text that starts like a formula.
-    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

@@ -8,6 +8,8 @@ from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpResponse
 
+from newapi.kernel import spreadsheets
+
 ROWS_MAX = 10_000
 _SECRET = ("password", "secret", "digest", "sealed", "payload", "data")
 
@@ -29,16 +31,9 @@ def to_csv(queryset: QuerySet) -> tuple[HttpResponse, int]:
     writer.writerow(names)
     count = 0
     for row in islice(queryset.values_list(*names).iterator(chunk_size=1000), ROWS_MAX):
-        writer.writerow([_cell(value) for value in row])
+        writer.writerow([spreadsheets.cell(value) for value in row])
         count += 1
     response = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{queryset.model._meta.model_name}.csv"'
     response["Cache-Control"] = "no-store"
     return response, count
-
-
-def _cell(value: object) -> object:
-    # A spreadsheet would run a text that starts like a formula.
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    return value

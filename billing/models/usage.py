@@ -113,6 +113,8 @@ class UsageEvent(models.Model):
             models.Index(fields=["api_key", "-id"], name="usage_by_key"),
             models.Index(fields=["channel", "-id"], name="usage_by_channel"),
             models.Index(fields=["transaction"], name="usage_by_transaction"),
+            # The answers that need human review: few among many.
+            models.Index(fields=["organisation", "-id"], name="usage_of_domains", condition=models.Q(domain__gt="")),
         ]
 
     def __str__(self) -> str:
