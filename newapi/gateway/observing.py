@@ -30,6 +30,7 @@ _FOLDED = b"0123456789 \t\r\n"
 # A list of many empty parts must cost no more than a long text.
 PARTS_MAX = 1_000
 DEPTH_MAX = 12
+MEMBERS_MAX = 10_000
 # Looking through so much for 16 phrases takes about a millisecond.
 TEXT_LENGTH_MAX = 65_536
 
@@ -153,8 +154,8 @@ def text_of(body: dict[str, Any], limit: int = TEXT_LENGTH_MAX) -> str:
         return only
     found: list[str] = []
     left = limit
-    for count, text in enumerate(_strings_backwards(body, DEPTH_MAX)):
-        if left <= 0 or count >= PARTS_MAX:
+    for text in _strings_backwards(body):
+        if left <= 0:
             break
         if len(text) > left:
             half = max(1, (left - 1) // 2)
@@ -199,19 +200,23 @@ _WORDLESS = frozenset(
 )
 
 
-def _strings_backwards(value: Any, depth: int) -> Iterator[str]:
-    """Every text in a body, the last first; the messages come last of all members, being what is newest."""
-    if isinstance(value, str):
-        if value:
-            yield value
-    elif depth and isinstance(value, list):
-        for item in reversed(value):
-            yield from _strings_backwards(item, depth - 1)
-    elif depth and isinstance(value, dict):
-        for name in sorted(value, key=lambda name: name not in ("messages", "input")):
+def _strings_backwards(body: dict[str, Any]) -> Iterator[str]:
+    """The texts in a body, the last first, beginning with the messages; not more than so many members are looked at."""
+    waiting: list[tuple[Any, int]] = [(body, DEPTH_MAX)]
+    looked = 0
+    while waiting and looked < MEMBERS_MAX:
+        value, depth = waiting.pop()
+        looked += 1
+        if isinstance(value, str):
+            if value:
+                yield value
+        elif depth and isinstance(value, list):
+            waiting += [(item, depth - 1) for item in value[-PARTS_MAX:]]
+        elif depth and isinstance(value, dict):
             # Between the words of two messages, the word that says who speaks would part a phrase.
-            if name not in ("role", "type", "model"):
-                yield from _strings_backwards(value[name], depth - 1)
+            names = [name for name in value if name not in ("role", "type", "model")][-PARTS_MAX:]
+            names.sort(key=lambda name: name in ("messages", "input"))
+            waiting += [(value[name], depth - 1) for name in names]
 
 
 class Phrases:

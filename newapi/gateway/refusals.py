@@ -21,7 +21,7 @@ def refusal(answer: Refused, admission: Admission, passport: Passport) -> errors
     holder, _, number = meter.scope.partition(":")
     for standing in passport.slowings if holder == "slow" else ():
         if str(standing.id) == number:
-            error.details |= policy.what_is_told(standing)
+            error.details = {**policy.what_is_told(standing), **error.details}
     return error
 
 

@@ -1,15 +1,13 @@
 """What is decided holds for the very next call on every worker."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 import requests
 
-from tests.processes import ROOT, free_port, until
+from tests.processes import until
 from tests.product.conftest import Product
+from tests.product.workers import running_workers
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("product")]
 
@@ -17,18 +15,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("product")]
 @pytest.fixture(scope="module")
 def workers(product: Product) -> Iterator[list[str]]:
     """Three web workers, each at an address of its own."""
-    started, urls = [], []
-    for _ in range(3):
-        port = free_port()
-        command = ["-m", "uvicorn", "newapi.asgi:application", "--port", str(port), "--log-level", "warning"]
-        started.append(subprocess.Popen([sys.executable, *command], cwd=ROOT, env={**os.environ, **product.env}))
-        urls.append(f"http://127.0.0.1:{port}")
-    for url in urls:
-        until(lambda url=url: requests.get(f"{url}/livez", timeout=1).ok, within_s=30, what="a worker")
-    yield urls
-    for process in started:
-        process.terminate()
-        process.wait(timeout=30)
+    with running_workers(product) as urls:
+        yield urls
 
 
 def statuses(product: Product, workers: list[str], key: str) -> list[int]:
@@ -42,8 +30,8 @@ def statuses(product: Product, workers: list[str], key: str) -> list[int]:
 
 
 NEW_KEY = (
-    "api_keys.create(project=Project.objects.first(), user=User.objects.get(email='member@example.com'), "
-    "name='second', actor=None, reason='Test').raw "
+    "api_keys.create(project=Project.objects.filter(organisation__slug='demo').first(), "
+    "user=User.objects.get(email='member@example.com'), name='second', actor=None, reason='Test').raw "
     "if (api_keys := __import__('accounts.services.api_keys', fromlist=['x'])) else None"
 )
 REVOKE = (
@@ -51,11 +39,12 @@ REVOKE = (
     "if (api_keys := __import__('accounts.services.api_keys', fromlist=['x'])) else None"
 )
 IMPOSE = (
-    "restrictions.impose(organisation=Organisation.objects.get(), scope='organisation', reason='Test case', "
+    "restrictions.impose(organisation=Organisation.objects.get(slug='demo'), scope='organisation', reason='Test case', "
     "actor=None).pk if (restrictions := __import__('moderation.services.restrictions', fromlist=['x'])) else None"
 )
 LIFT = (
-    "restrictions.lift(restriction=Restriction.objects.get(), actor=None, reason='Test over') "
+    "restrictions.lift(restriction=Restriction.objects.get(lifted_at=None, organisation__slug='demo'), "
+    "actor=None, reason='Test over') "
     "if (restrictions := __import__('moderation.services.restrictions', fromlist=['x'])) and "
     "(Restriction := __import__('moderation.models', fromlist=['x']).Restriction) else None"
 )
