@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 ASK_AGAIN_S = 30
 NEEDS_PURPOSE = (
-    "A channel with several active keys states why (CHN-04): choose its pool purpose and write the justification first."
+    "A channel with several active keys states why: choose its pool purpose and write the justification first."
 )
 
 

@@ -15,7 +15,7 @@ def body_for(ticket: Ticket, hop: Hop) -> bytes:
     """The client's bytes, unchanged (GW-18) but for four things, each decided by an admin or by the meters:
 
     the model's name on that channel, the channel's parameter overrides, `stream_options.include_usage`, and
-    the bound on output tokens that was held for.
+    the bound on output tokens that was held for. Parsing has written anew what might say a governed member twice.
     """
     call, route = ticket.call, hop.route
     adds_usage = call.is_stream and not call.wants_usage and hop.channel.asks_stream_usage

@@ -265,7 +265,7 @@ def test_a_second_active_key_needs_a_purpose_and_a_justification(
     assert mock_channel.keys.count() == (2 if is_taken else 1)
     assert response.status_code == (302 if is_taken else 200)
     if not is_taken:
-        assert "states why (CHN-04)" in said(response) or "more_quota is not one of" in said(response)
+        assert "states why" in said(response) or "more_quota is not one of" in said(response)
         assert SECRET not in said(response)
 
 
@@ -273,7 +273,7 @@ def test_a_second_active_key_needs_a_purpose_and_a_justification(
 def test_the_purpose_cannot_be_taken_away_while_two_keys_are_active(boss: Client, mock_channel: Channel) -> None:
     page = pages.change(mock_channel)
     pages.send(boss, page, pool_purpose="high_availability", pool_justification="Regions", **new_key(SECRET, at=1))
-    assert "states why (CHN-04)" in said(pages.send(boss, page, pool_purpose=""))
+    assert "states why" in said(pages.send(boss, page, pool_purpose=""))
     mock_channel.refresh_from_db()
     assert mock_channel.pool_purpose == "high_availability"
 
@@ -289,7 +289,7 @@ def test_one_key_takes_the_place_of_another_without_a_purpose(boss: Client, mock
 @pytest.mark.req("CHN-04")
 def test_a_second_key_is_refused_on_its_own_page_as_well(boss: Client, mock_channel: Channel) -> None:
     response = pages.send(boss, pages.add(UpstreamKey), channel=mock_channel.pk, name="B", new_secret=SECRET)
-    assert "states why (CHN-04)" in said(response)
+    assert "states why" in said(response)
     assert mock_channel.keys.count() == 1
 
 
