@@ -107,7 +107,7 @@ class Settler:
     async def drain(self) -> None:
         """Before stopping: wait a bounded time for running calls and for Redis."""
         end = asyncio.get_running_loop().time() + DRAIN_S
-        while (self._open or self._waiting or self._unheard) and asyncio.get_running_loop().time() < end:
+        while (self._open or not self.is_idle) and asyncio.get_running_loop().time() < end:
             await self._retry()
             await asyncio.sleep(0.05)
         if self._open:
