@@ -1,8 +1,7 @@
-"""The streams of this worker, looked at once a second: kept alive, held to their length, cut by an L1 restriction."""
+"""The streams of this worker, looked at twice a second: kept alive, held to their length, cut by an L1 restriction."""
 
 import asyncio
 import contextlib
-import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -13,8 +12,6 @@ from newapi.gateway import holders, policy
 from newapi.gateway.passports import Passport
 from newapi.gateway.streaming import EventStream
 from newapi.kernel import clock, errors
-
-log = logging.getLogger(__name__)
 
 LOOK_S = 0.5
 
@@ -46,8 +43,7 @@ class Watch:
             await asyncio.sleep(LOOK_S)
             if self._streams:
                 self._look()
-                with contextlib.suppress(RedisError, OSError, errors.Unavailable):
-                    await self._cut_restricted()
+                await self._cut_restricted()
 
     def _look(self) -> None:
         now_ms = clock.now_ms()
@@ -59,26 +55,33 @@ class Watch:
                 self._spawn(stream.keep_alive())
 
     async def _cut_restricted(self) -> None:
-        """End the streams whose key an L1 restriction has hit since. Raises redis' errors and Unavailable."""
+        """End the streams whose key an L1 restriction has hit since."""
         by_organisation: dict[int, list[EventStream]] = defaultdict(list)
         for stream in self._streams:
             by_organisation[stream.ticket.caller.passport.organisation_id].append(stream)
         for organisation_id, streams in by_organisation.items():
-            epoch = await self._epoch_of(organisation_id)
+            # While Redis or the database is away, what is known already is obeyed, as the clock has it.
+            with contextlib.suppress(RedisError, OSError, errors.Unavailable):
+                await self._read_up(streams, await self._epoch_of(organisation_id))
             for stream in streams:
-                await self._judge(stream, epoch)
+                _obey(stream)
 
-    async def _judge(self, stream: EventStream, epoch: int) -> None:
-        caller, call = stream.ticket.caller, stream.ticket.call
-        if epoch > caller.passport.epoch:
-            try:
-                caller.passport = await self._passport_at(caller.raw_key, epoch)
-            except errors.InvalidKey:
-                return
-        model = stream.ticket.permit.model.name
-        standing = policy.cutting(caller.passport, feature=call.feature, model=model, now_ms=clock.now_ms())
-        if standing is not None:
-            stream.cut(policy.restricted(standing))
+    async def _read_up(self, streams: list[EventStream], epoch: int) -> None:
+        """Give streams the passport of an epoch; a key that is gone keeps its last one. Raises Unavailable."""
+        for caller in [stream.ticket.caller for stream in streams]:
+            if epoch > caller.passport.epoch:
+                with contextlib.suppress(errors.InvalidKey):
+                    caller.passport = await self._passport_at(caller.raw_key, epoch)
+
+
+def _obey(stream: EventStream) -> None:
+    """Cut a stream if a restriction that its passport knows says so now."""
+    passport, ticket = stream.ticket.caller.passport, stream.ticket
+    standing = policy.cutting(
+        passport, feature=ticket.call.feature, model=ticket.permit.model.name, now_ms=clock.now_ms()
+    )
+    if standing is not None:
+        stream.cut(policy.restricted(standing))
 
 
 def _too_long(stream: EventStream) -> errors.StreamTooLong:

@@ -1,13 +1,14 @@
 """The gateway in this process, and a real upstream beside it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import pytest
 import uvicorn
+from django.db import connections
 
 from accounts.models import Organisation, User
 from channels.models import Channel, Model
@@ -71,3 +72,16 @@ async def gateway(
     server.should_exit = True
     await task
     assert engine.running() is None
+
+
+@pytest.fixture
+def no_database() -> Iterator[Callable[[], None]]:
+    """A switch that leads every connection to a database that is not there."""
+    settings = connections["default"].settings_dict
+    kept = dict(settings)
+
+    def switch_off() -> None:
+        settings.update(NAME="/nowhere/at/all.sqlite3", HOST="127.0.0.1", PORT="9")
+
+    yield switch_off
+    settings.update(kept)

@@ -7,9 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import pytest
-from django.db import connections
-
 from accounts.models import Organisation
 from newapi.kernel.meters import bank
 from newapi.kernel.secrets import mint_api_key
@@ -26,19 +23,6 @@ def away(server: subprocess.Popen[bytes]) -> Iterator[None]:
         yield
     finally:
         server.send_signal(signal.SIGCONT)
-
-
-@pytest.fixture
-def no_database() -> Iterator[Callable[[], None]]:
-    """A switch that leads every connection to a database that is not there."""
-    settings = connections["default"].settings_dict
-    kept = dict(settings)
-
-    def switch_off() -> None:
-        settings.update(NAME="/nowhere/at/all.sqlite3", HOST="127.0.0.1", PORT="9")
-
-    yield switch_off
-    settings.update(kept)
 
 
 async def test_without_redis_the_answer_is_503_within_two_seconds_and_calls_pass_again_unaided(

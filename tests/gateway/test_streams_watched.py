@@ -161,6 +161,23 @@ async def test_a_restriction_of_level_1_cuts_a_running_stream_within_two_seconds
 
 
 @pytest.mark.req("GW-26")
+async def test_a_restriction_that_is_known_begins_by_the_clock_and_cuts_although_the_database_is_away(
+    gateway: Gateway, mock: MockUpstream, acme: Organisation, no_database: Callable[[], None]
+) -> None:
+    await in_database(lambda: impose("TE-TERROR", acme, starts_at=clock.now() + timedelta(hours=1)))
+    running = await open_stream(gateway, mock)
+    epoch = (await in_database(lambda: Organisation.objects.get(pk=acme.pk))).epoch
+    no_database()
+    # News that this worker cannot read up on.
+    bank.publish_epoch(organisation_id=acme.pk, epoch=epoch + 1)
+    await asyncio.sleep(1)
+    assert not running.done()
+    with clock.shifted(3601):
+        answer = await asyncio.wait_for(running, timeout=2)
+    assert events_of(answer._body)[-1]["error"]["code"] == "restricted"
+
+
+@pytest.mark.req("GW-26")
 async def test_a_silent_stream_is_cut_as_well(gateway: Gateway, mock: MockUpstream, acme: Organisation) -> None:
     running = await open_stream(gateway, mock, first_byte_ms=20_000)
     # Until its head has gone out, it is no stream yet.
