@@ -20,6 +20,9 @@ from newapi.kernel import addresses, clock
 
 _Kind = BlockEntry.Kind
 
+# Each call's text is looked through for every phrase; so many take some milliseconds of the longest text.
+PHRASES_MAX = 200
+
 
 @transaction.atomic
 def add(
@@ -115,5 +118,7 @@ def _check_others(entry: BlockEntry, now: datetime) -> None:
     running = in_force(now)
     if running.filter(kind=entry.kind, value=entry.value, organisation=entry.organisation).exists():
         raise ValidationError({"value": f"{entry} is blocked already."})
+    if entry.kind == _Kind.PHRASE and running.filter(kind=_Kind.PHRASE).count() >= PHRASES_MAX:
+        raise ValidationError(f"There are {PHRASES_MAX:,} phrases in force, which is all that each call is tried for.")
     if running.count() >= BLOCKS_MAX:
         raise ValidationError(f"There are {BLOCKS_MAX:,} entries in force, which is all the gateway holds.")

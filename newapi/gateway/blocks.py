@@ -24,12 +24,12 @@ class Blocks:
 
     def __init__(self, entries: Iterable[Block] = ()) -> None:
         exact: dict[tuple[str, str], list[Block]] = defaultdict(list)
-        self._ranges: list[tuple[addresses.Network, Block]] = []
+        ranges: list[tuple[addresses.Network, Block]] = []
         self._agents: list[tuple[str, Block]] = []
         by_phrase: dict[int, Block] = {}
         for entry in entries:
             if entry.kind == "address":
-                self._ranges += [(network, entry) for network in addresses.networks([entry.value])]
+                ranges += [(network, entry) for network in addresses.networks([entry.value])]
             elif entry.kind == "user_agent":
                 self._agents.append((entry.value.lower(), entry))
             elif entry.kind == "phrase":
@@ -37,6 +37,7 @@ class Blocks:
             else:
                 exact[entry.kind, entry.value].append(entry)
         self._exact = dict(exact)
+        self._ranges = addresses.RangeTable(ranges)
         self._by_phrase = by_phrase
         self._phrases = Phrases((entry.id, entry.value) for entry in by_phrase.values())
         self.asks_caller = bool(self._exact or self._ranges or self._agents)
@@ -54,9 +55,8 @@ class Blocks:
         for name in who if self._exact else ():
             for entry in self._exact.get(name, ()):
                 _refuse_if(entry, passport, now_ms)
-        for network, entry in self._ranges:
-            if addresses.contains((network,), address):
-                _refuse_if(entry, passport, now_ms)
+        for entry in self._ranges.at(address) if self._ranges else ():
+            _refuse_if(entry, passport, now_ms)
         if self._agents:
             agent = user_agent.lower()
             for part, entry in self._agents:

@@ -3,8 +3,10 @@
 import ipaddress
 import socket
 from collections.abc import Iterable, Sequence
+from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
+T = TypeVar("T")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -16,13 +18,45 @@ def networks(texts: Iterable[str]) -> tuple[Network, ...]:
 
 def contains(ranges: Sequence[Network], address: str) -> bool:
     """Whether an address lies in one of the ranges; an address that does not parse lies in none."""
+    parsed = _parsed(address)
+    return parsed is not None and any(parsed in network for network in ranges)
+
+
+def _parsed(address: str) -> Address | None:
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
-        return False
+        return None
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
-        parsed = parsed.ipv4_mapped
-    return any(parsed in network for network in ranges)
+        return parsed.ipv4_mapped
+    return parsed
+
+
+class RangeTable(Generic[T]):
+    """Values by range, found by address: one look for each length of prefix, however many ranges there are."""
+
+    def __init__(self, ranges: Iterable[tuple[Network, T]]) -> None:
+        self._by_length: dict[tuple[int, int], dict[int, list[T]]] = {}
+        for network, value in ranges:
+            rest = network.max_prefixlen - network.prefixlen
+            places = self._by_length.setdefault((network.version, rest), {})
+            places.setdefault(int(network.network_address) >> rest, []).append(value)
+
+    def __bool__(self) -> bool:
+        return bool(self._by_length)
+
+    def at(self, address: str) -> list[T]:
+        """The values of all ranges that an address lies in; none for one that does not parse."""
+        parsed = _parsed(address)
+        if parsed is None:
+            return []
+        number = int(parsed)
+        return [
+            value
+            for (version, rest), places in self._by_length.items()
+            if version == parsed.version
+            for value in places.get(number >> rest, ())
+        ]
 
 
 def client_of(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:

@@ -237,6 +237,18 @@ def test_the_gateway_holds_the_oldest_entries_up_to_a_bound_and_more_are_refused
 
 
 @pytest.mark.django_db
+def test_no_more_phrases_are_taken_than_each_call_can_be_tried_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "PHRASES_MAX", 2)
+    add("phrase", "first phrase")
+    second = add("phrase", "second phrase")
+    with pytest.raises(ValidationError, match="2 phrases in force"):
+        add("phrase", "third phrase")
+    add("asn", "64500")
+    blocks.withdraw(entry=second, actor=None, reason="Room for another")
+    add("phrase", "third phrase")
+
+
+@pytest.mark.django_db
 def test_the_database_itself_refuses_an_end_before_the_beginning() -> None:
     now = clock.now()
     with pytest.raises(IntegrityError), transaction.atomic():
