@@ -35,6 +35,19 @@ class Organisation(Limits):
         default=False,
         help_text="On: a client outside the house. Upstreams whose terms allow own use only do not serve it.",
     )
+    is_consumer = models.BooleanField(
+        "consumer",
+        default=False,
+        help_text="On: a person who buys for private use. Consumer law of its country then overrides our terms.",
+    )
+    client_of = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="clients",
+        help_text="The organisation whose client it is: it may redeem the codes which that one issues.",
+    )
     # Raised with every change that a running call path must notice. See accounts.services.epochs.
     epoch = models.BigIntegerField(default=1, editable=False)
     epoch_published = models.BigIntegerField(default=0, editable=False)

@@ -23,6 +23,8 @@ class LedgerAccount(models.Model):
         CLEARING = "clearing", "Payments in clearing"
         PROMOTION = "promotion", "Promotional expense"
         ADJUSTMENT = "adjustment", "Adjustments"
+        CODES = "codes", "Codes sold and not redeemed"
+        BREAKAGE = "breakage", "Breakage: paid for and expired"
 
     organisation = models.ForeignKey(
         Organisation, on_delete=models.PROTECT, null=True, blank=True, related_name="ledger_accounts"
@@ -53,6 +55,13 @@ class LedgerTransaction(models.Model):
         GRANT = "grant", "Grant"
         ADJUSTMENT = "adjustment", "Adjustment"
         REVERSAL = "reversal", "Reversal"
+        REDEMPTION = "redemption", "Redemption of a code"
+        CLAWBACK = "clawback", "Taken back from a voided code"
+        CODES_SOLD = "codes_sold", "Codes sold"
+        EXPIRY = "expiry", "Expiry"
+        REFUND = "refund", "Refund"
+        DISPUTE = "dispute", "Dispute"
+        RERATING = "rerating", "Re-rating"
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     # The same key twice is the same transaction; with other contents it is an error.
@@ -66,6 +75,7 @@ class LedgerTransaction(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        indexes = [models.Index(fields=["kind", "-id"], name="transaction_by_kind")]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.id}"
@@ -87,6 +97,11 @@ class LedgerTransfer(models.Model):
             models.CheckConstraint(
                 condition=~Q(debit_account=F("credit_account")), name="transfer_between_two_accounts"
             ),
+        ]
+        # A statement reads one account's transfers in the order of their time-ordered keys.
+        indexes = [
+            models.Index(fields=["debit_account", "id"], name="transfer_by_debit"),
+            models.Index(fields=["credit_account", "id"], name="transfer_by_credit"),
         ]
 
     def __str__(self) -> str:

@@ -31,6 +31,13 @@ class PriceVersion(models.Model):
     model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="prices")
     currency = models.CharField(max_length=3, validators=[RegexValidator(r"^[A-Z]{3}$", "Three capital letters.")])
     price_group = models.SlugField(max_length=40, default="default")
+    region = models.CharField(
+        max_length=2,
+        blank=True,
+        default="",
+        validators=[RegexValidator(r"^[A-Z]{2}$", "Two capital letters, such as DE.")],
+        help_text="ISO 3166 code of where the caller is. Empty: wherever no other price holds.",
+    )
     effective_from = models.DateTimeField(default=clock.now, help_text="In force from then until the next version.")
     per_units = models.IntegerField(choices=Per, default=Per.MILLION)
     input_nano = models.BigIntegerField("input", default=0, validators=_RATE)
@@ -39,11 +46,18 @@ class PriceVersion(models.Model):
     output_nano = models.BigIntegerField("output", default=0, validators=_RATE)
     reasoning_nano = models.BigIntegerField("reasoning", null=True, blank=True, validators=_RATE)
     per_call_nano = models.BigIntegerField("per call", default=0, validators=_PER_CALL)
+    # Buckets that few models have, each nano per `per_units`: {"cache_write_1h": n, "input_audio": n, …}, and what a
+    # call of a tool costs, in nano: {"tool:web_search": n}. Names: billing.pricing.EXTRAS.
+    extra_rates = models.JSONField(default=dict, blank=True)
+    # Other rates for other circumstances: [{"service": "batch", "above_tokens": 0, "rates": {bucket: nano}}, …].
+    # `service`: the tier that the provider served, or empty for any; `above_tokens`: when the input is longer.
+    tiers = models.JSONField(default=list, blank=True)
     is_free = models.BooleanField(default=False, help_text="Must be said on purpose when every rate is zero.")
     is_withdrawn = models.BooleanField(
         default=False, help_text="From then on the model has no price here, and calls to it are refused."
     )
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, editable=False)
+    # Its publication is its announcement; a dearer price holds no earlier than the notice period after it (BIL-09).
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     RATES = (
@@ -59,7 +73,7 @@ class PriceVersion(models.Model):
         ordering = ["model", "currency", "price_group", "-effective_from"]
         constraints = [
             models.UniqueConstraint(
-                fields=["model", "currency", "price_group", "effective_from"], name="one_price_at_a_time"
+                fields=["model", "currency", "price_group", "region", "effective_from"], name="one_price_at_a_time"
             ),
             models.CheckConstraint(
                 name="price_not_negative",

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 
 from accounts.models import APIKey, Organisation, Project
+from billing.models.grant import Purse
 from billing.models.ledger import LedgerTransaction
 from billing.models.price import PriceVersion
 from channels.models import Channel, Model, UpstreamKey
@@ -36,6 +37,11 @@ class UsageEvent(models.Model):
     class CallSource(models.TextChoices):
         API = "api", "API"
         PLAYGROUND = "playground", "Playground"
+
+    class PriceBasis(models.TextChoices):
+        VERIFIED = "verified", "The organisation's country"
+        ADDRESS = "address", "The country of the caller's address"
+        DEFAULT = "default", "No place was known, or it has no price of its own"
 
     class Source(models.TextChoices):
         PROVIDER = "provider", "Reported by the provider"
@@ -103,6 +109,16 @@ class UsageEvent(models.Model):
         null=True,
         help_text="The model that was asked for, when another one stood in for it.",
     )
+    purse = models.ForeignKey(Purse, models.PROTECT, db_constraint=False, related_name="+", db_index=False, null=True)
+    region = models.CharField(max_length=2, null=True, help_text="The place whose price applied; empty: any.")
+    price_basis = models.CharField(
+        max_length=8, null=True, choices=PriceBasis, help_text="How the place was known (BIL-10)."
+    )
+    service_tier = models.CharField(max_length=20, null=True, help_text="Such as flex or priority, as it was served.")
+    # Units and nano of the buckets that few calls have: {"input_audio": [120, 4800], "tool:web_search": [1, 10000000]}.
+    # Its tokens are in the plain buckets of the rollups, under their nearest name.
+    extras = models.JSONField(null=True)
+    extras_cost_nano = models.BigIntegerField(null=True)
     # The attempts before the last: [{"channel", "key", "status", "outcome", "ms"}], oldest first.
     failed_attempts = models.JSONField(null=True)
 

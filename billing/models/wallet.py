@@ -12,7 +12,8 @@ class Wallet(models.Model):
     """One per organisation and currency. Written only by billing.services.
 
     balance = funded - used + owed, where owed is usage beyond the balance, booked as a receivable.
-    The till is told funded + credit limit; it counts used by itself.
+    balance = what remains of its grants - drawn, where drawn is what is used of the credit limit.
+    The till is told funded + credit limit, less what is in purses; it counts used by itself.
     """
 
     organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="wallets")
@@ -26,6 +27,12 @@ class Wallet(models.Model):
         validators=[MinValueValidator(0), MaxValueValidator(money.EXACT_MAX_NANO)],
         help_text="How far below zero the balance may go, for organisations that pay afterwards.",
     )
+    credit_until = models.DateTimeField(
+        "credit ends", null=True, blank=True, help_text="From then on nothing more is lent. Empty: for good."
+    )
+    drawn_nano = models.BigIntegerField(default=0, editable=False)
+    # Frozen: nothing comes in, goes out, is spent or expires; what is there stays and is reported (BIL-20).
+    frozen_at = models.DateTimeField(null=True, editable=False)
     # Raised whenever funded or the credit limit changes, so that an older fact never overwrites a newer one.
     version = models.BigIntegerField(default=1, editable=False)
     version_published = models.BigIntegerField(default=0, editable=False)
@@ -39,6 +46,7 @@ class Wallet(models.Model):
                 condition=Q(funded_nano__gte=F("used_nano") - F("owed_nano") - F("credit_limit_nano")),
                 name="wallet_not_below_floor",
             ),
+            models.CheckConstraint(name="wallet_drawn_not_negative", condition=Q(drawn_nano__gte=0)),
         ]
 
     def __str__(self) -> str:

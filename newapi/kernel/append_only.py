@@ -3,8 +3,8 @@
 For migrations: `operations("billing_ledgertransfer")`. A refusal is an IntegrityError on both databases.
 PostgreSQL's TRUNCATE and the dropping of a partition stay possible, for those who own the table.
 
-SQLite drops a table's triggers whenever a later migration rebuilds the table; such a migration must
-end with `operations` for it again. tests/billing/test_append_only.py notices one that does not.
+SQLite drops a table's triggers whenever a later migration rebuilds the table; such a migration puts its
+changes into `suspended`. tests/billing/test_append_only.py notices one that does not.
 """
 
 from functools import partial
@@ -12,6 +12,7 @@ from functools import partial
 from django.apps.registry import Apps
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations import RunPython
+from django.db.migrations.operations.base import Operation
 
 # Ends the name of every trigger that this module makes.
 SUFFIX = "_append_only"
@@ -29,6 +30,11 @@ $$
 def operations(table: str) -> list[RunPython]:
     """Migration operations after which the database refuses UPDATE and DELETE on a table. Reversible."""
     return [RunPython(partial(_forbid, table), partial(_allow, table))]
+
+
+def suspended(table: str, changes: list[Operation]) -> list[Operation]:
+    """Migration operations around changes that rebuild a table on SQLite: allow, change, refuse again. Reversible."""
+    return [RunPython(partial(_allow, table), partial(_forbid, table)), *changes, *operations(table)]
 
 
 def _forbid(table: str, apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
