@@ -1,10 +1,11 @@
-"""Secrets: API keys are kept as keyed digests, upstream keys sealed with AES-GCM. Plaintext never rests.
+"""Secrets: API keys and codes are kept as keyed digests, upstream keys sealed with AES-GCM. Plaintext never rests.
 
 An API key is `na-` + 40 random base62 symbols + 6 checksum symbols, so a mistyped or invented key is told
 apart without asking any store.
 """
 
 import base64
+import functools
 import hmac
 import os
 import secrets
@@ -44,6 +45,17 @@ def digest(raw_key: str) -> bytes:
     return hmac.digest(settings.API_KEY_PEPPER, raw_key.encode(), "sha256")
 
 
+def code_digest(text: str, *, key_id: str) -> bytes:
+    """The keyed digest (HMAC-SHA256, 32 bytes) of a redemption code, under a key that follows from a field key.
+
+    Raises SealBroken when there is no field key of that name.
+    """
+    key = settings.FIELD_KEYS.get(key_id)
+    if key is None:
+        raise SealBroken(f"no field key named {key_id!r}")
+    return hmac.digest(_code_key(key), text.encode(), "sha256")
+
+
 def seal(plaintext: str, *, bound_to: str) -> str:
     """Encrypt for one row: the text opens only with the same `bound_to`. Result: `key_id.base64`."""
     key_id, key = next(iter(settings.FIELD_KEYS.items()))
@@ -68,6 +80,12 @@ def unseal(sealed: str, *, bound_to: str) -> str:
 def current_key_id() -> str:
     """The name of the field key that seals now; texts under another one wait for rotation."""
     return next(iter(settings.FIELD_KEYS))
+
+
+@functools.lru_cache(maxsize=64)
+def _code_key(field_key: bytes) -> bytes:
+    """A key of its own for digests, so that no key is used both to seal and to digest."""
+    return hmac.digest(field_key, b"newapi: digests of redemption codes", "sha256")
 
 
 def _checksum(body: str) -> str:

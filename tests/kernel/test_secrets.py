@@ -38,3 +38,16 @@ def test_an_old_field_key_still_opens_and_is_known_to_be_old() -> None:
         assert secrets.seal("x", bound_to="r").startswith("new.")
     with override_settings(FIELD_KEYS={"new": b"1" * 32}), pytest.raises(secrets.SealBroken):
         secrets.unseal(sealed, bound_to="row:1")
+
+
+@pytest.mark.req("BIL-05")
+def test_a_codes_digest_depends_on_the_code_and_on_the_key_and_is_neither() -> None:
+    keys = {"new": b"1" * 32, "test": b"0" * 32}
+    with override_settings(FIELD_KEYS=keys):
+        digests = {secrets.code_digest(text, key_id=key_id) for text in ("A" * 20, "B" * 20) for key_id in keys}
+        assert len(digests) == 4
+        assert {len(digest) for digest in digests} == {32}
+        assert not digests & {secrets.digest("A" * 20), b"A" * 20, *keys.values()}
+        assert secrets.code_digest("A" * 20, key_id="test") == secrets.code_digest("A" * 20, key_id="test")
+        with pytest.raises(secrets.SealBroken):
+            secrets.code_digest("A" * 20, key_id="gone")
