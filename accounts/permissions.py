@@ -17,6 +17,7 @@ class Right(StrEnum):
     SEE_BALANCE = "see_balance"  # what can still be spent
     SEE_MOVEMENTS = "see_movements"  # top-ups, grants and adjustments
     TOP_UP = "top_up"  # order top-ups, accept the recharge agreement, let them happen automatically
+    SET_ALERTS = "set_alerts"  # the balances below which people are told
     SEE_ALL_KEYS = "see_all_keys"  # keys of other members; one's own are always seen
     CREATE_KEYS = "create_keys"
     CHANGE_OWN_KEYS = "change_own_keys"
@@ -35,7 +36,9 @@ _BUILD = {Right.CREATE_KEYS, Right.CHANGE_OWN_KEYS}
 RIGHTS: dict[str, frozenset[Right]] = {
     Role.OWNER: frozenset(Right),
     Role.ADMIN: frozenset(Right),
-    Role.BILLING: frozenset({*_LOOK, Right.SEE_MOVEMENTS, Right.TOP_UP, Right.SEE_ALL_KEYS, Right.HEAR_OF_MONEY}),
+    Role.BILLING: frozenset(
+        {*_LOOK, Right.SEE_MOVEMENTS, Right.TOP_UP, Right.SET_ALERTS, Right.SEE_ALL_KEYS, Right.HEAR_OF_MONEY}
+    ),
     Role.MEMBER: frozenset({*_LOOK, *_BUILD, Right.RECORD_REVIEWS}),
     Role.VIEWER: frozenset(_LOOK),
 }

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from billing.services import budget_alerts, holds, partitions, posting, rollups, verifier, wallets
+from billing.services import alerts, budget_alerts, holds, partitions, posting, rollups, verifier, wallets
 
 
 @shared_task
@@ -45,3 +45,9 @@ def prepare_partitions() -> int:
 def watch_budgets() -> int:
     """Tell people that their budgets are being used up."""
     return budget_alerts.watch()
+
+
+@shared_task
+def watch_balances() -> int:
+    """Tell people that their balance fell below what they chose."""
+    return alerts.watch()

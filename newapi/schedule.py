@@ -32,6 +32,7 @@ JOBS = (
     Job("Ask providers for balances", "channels.tasks.read_balances", timedelta(hours=1)),
     Job("Watch dates of evidence and models", "channels.tasks.watch_dates", timedelta(hours=1)),
     Job("Watch budgets", "billing.tasks.watch_budgets", timedelta(minutes=1)),
+    Job("Watch balances", "billing.tasks.watch_balances", timedelta(minutes=1)),
     Job("Mail notices", "accounts.tasks.mail_notices", timedelta(seconds=30)),
     Job("Purge what is past its retention", "accounts.tasks.purge_expired", timedelta(hours=1)),
     Job("Detect misuse", "moderation.tasks.detect", timedelta(seconds=10)),

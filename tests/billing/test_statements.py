@@ -1,4 +1,4 @@
-"""Statements: opening + postings = closing, for any account and period; consecutive ones join; they tell the balance."""
+"""Statements: opening + postings = closing, of any account and period; consecutive ones join and tell the balance."""
 
 import csv
 import io
