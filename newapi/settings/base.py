@@ -210,6 +210,13 @@ GATEWAY_UPSTREAM_PRIVATE_ADDRESSES = env.flag("GATEWAY_UPSTREAM_PRIVATE_ADDRESSE
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
 
+# Money in. Internal: nobody buys; redemption codes and operators bring money in.
+TOP_UPS_INTERNAL = env.flag("TOP_UPS_INTERNAL", default=False)
+# More orders of an organisation within an hour, or more than so many times the provider's largest top-up within a
+# day, wait for a person.
+TOP_UPS_AN_HOUR = env.number("TOP_UPS_AN_HOUR", example="5", default=5, least=1, most=1000)
+TOP_UPS_A_DAY = env.number("TOP_UPS_A_DAY", example="3", default=3, least=1, most=1000)
+
 # Prices are published ahead of their effect; an unpriced model is refused.
 DEFAULT_CURRENCY = env.text("DEFAULT_CURRENCY", example="USD", default="USD")
 
