@@ -52,6 +52,12 @@ class UsageRecord:
     asked_model: int | None = None
     # The attempts before the last: {"channel": id, "key": id, "status": int | None, "outcome": str, "ms": int}.
     failed_attempts: list[dict[str, Any]] | None = None
+    # The purse that the call's hold was taken from; None: the wallet's general money.
+    purse: int | None = None
+    # The place whose price applied (empty: any), how the place was known, and the tier that the provider served.
+    region: str = ""
+    price_basis: str = "default"
+    service_tier: str = ""
 
     def encode(self) -> bytes:
         """The record as JSON."""

@@ -57,8 +57,8 @@ def _key_of(record: UsageRecord) -> tuple[Any, ...]:
 
 
 def _sums_of(record: UsageRecord) -> tuple[int, ...]:
-    """In the order of Rollup.SUMS."""
-    tokens = record.tokens
+    """In the order of Rollup.SUMS. Tokens of the rare buckets count under their nearest name; the cost is all of it."""
+    tokens = record.tokens.folded()
     return (
         1,
         record.outcome in ERRORS,

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import astuple, replace
+from dataclasses import replace
 
 import orjson
 
@@ -16,6 +16,7 @@ from newapi.kernel.meters import bank, keys
 from newapi.kernel.meters.bank import Hold
 
 log = logging.getLogger(__name__)
+_PLAIN = ("input", "cached_input", "cache_write", "output", "reasoning", "call")
 
 
 def sweep(*, limit: int = 200) -> int:
@@ -52,11 +53,13 @@ def as_lost(record: UsageRecord, rates: Rates, *, hold: Hold, now_ms: int) -> Us
 def capped(costs: Costs, most_nano: int) -> Costs:
     """Costs of which the last components give way until their total is at most so much. Pure."""
     left_nano = most_nano
-    kept = []
-    for nano in astuple(costs):
-        kept.append(min(nano, left_nano))
-        left_nano -= kept[-1]
-    return Costs(*kept)
+    kept: dict[str, int] = {}
+    # The rare components come last.
+    for name, nano in [*((name, getattr(costs, name)) for name in _PLAIN), *(costs.extras or {}).items()]:
+        kept[name] = min(nano, left_nano)
+        left_nano -= kept[name]
+    extras = None if costs.extras is None else {bucket: kept[bucket] for bucket in costs.extras}
+    return Costs(*(kept[name] for name in _PLAIN), extras=extras)
 
 
 def _settle(hold: Hold, record: UsageRecord | None, rates: Mapping[int, Rates]) -> bool:

@@ -4,6 +4,7 @@ import ipaddress
 import re
 
 from billing.models import UsageEvent
+from billing.pricing import CLAIM, EXTRAS, TOOL, Costs, Tokens
 from billing.usage_record import UsageRecord
 from newapi.kernel import money
 
@@ -15,18 +16,21 @@ _KEY_MAX = 2**63 - 1
 # The last ms of the year 9999, after which no datetime lies.
 _MS_MAX = 253_402_300_799_999
 _IDS = ("organisation", "project", "user", "api_key", "model", "price")
-_OPTIONAL_IDS = ("channel", "upstream_key", "asked_model")
-_TEXTS = {"endpoint": 40, "upstream_id": 100, "domain": 20}
+_OPTIONAL_IDS = ("channel", "upstream_key", "asked_model", "purse")
+_TEXTS = {"endpoint": 40, "upstream_id": 100, "domain": 20, "service_tier": 20}
+_COUNTRIES = ("country", "region")
 # Lists, because what is looked for may be anything, also what has no hash.
 _CHOICES = {
     "outcome": list(UsageEvent.Outcome.values),
     "usage_source": list(UsageEvent.Source.values),
     "modality": list(UsageEvent.Modality.values),
     "source": list(UsageEvent.CallSource.values),
+    "price_basis": list(UsageEvent.PriceBasis.values),
 }
 _ATTEMPT = {"channel", "key", "status", "outcome", "ms"}
 ATTEMPTS_MAX = 20
 ATTEMPT_OUTCOME_MAX = 20
+EXTRAS_MAX = 32
 
 
 class Unpostable(ValueError):
@@ -38,6 +42,7 @@ def check(record: UsageRecord) -> None:
     _check_numbers(record)
     _check_texts(record)
     _check_attempts(record.failed_attempts)
+    _check_extras(record.tokens, record.costs)
     if record.is_test and record.costs.total:
         raise Unpostable("a call with a test key cost something")
 
@@ -50,7 +55,8 @@ def _check_numbers(record: UsageRecord) -> None:
             _within(name, getattr(record, name), 1, _KEY_MAX)
     for part in (record.tokens, record.costs):
         for bucket, count in vars(part).items():
-            _within(bucket, count, 0, money.EXACT_MAX_NANO)
+            if bucket != "extras":
+                _within(bucket, count, 0, money.EXACT_MAX_NANO)
     _within("at_ms", record.at_ms, 0, _MS_MAX)
     _within("status", record.status, 0, _SMALL_MAX)
     _within("attempts", record.attempts, 0, _SMALL_MAX)
@@ -66,8 +72,10 @@ def _check_texts(record: UsageRecord) -> None:
             raise Unpostable(f"{name} is no text of at most {length} characters")
     if not isinstance(record.currency, str) or _CURRENCY.fullmatch(record.currency) is None:
         raise Unpostable("currency is no code of three letters")
-    if not isinstance(record.country, str) or _COUNTRY.fullmatch(record.country) is None:
-        raise Unpostable("country is no code of two letters")
+    for name in _COUNTRIES:
+        code = getattr(record, name)
+        if not isinstance(code, str) or _COUNTRY.fullmatch(code) is None:
+            raise Unpostable(f"{name} is no code of two letters")
     for name, known in _CHOICES.items():
         if getattr(record, name) not in known:
             raise Unpostable(f"unknown {name} {getattr(record, name)!r}")
@@ -93,6 +101,20 @@ def _check_attempts(attempts: object) -> None:
         outcome = attempt["outcome"]
         if not isinstance(outcome, str) or len(outcome) > ATTEMPT_OUTCOME_MAX or "\x00" in outcome:
             raise Unpostable(f"an attempt's outcome is no text of at most {ATTEMPT_OUTCOME_MAX} characters")
+
+
+def _check_extras(tokens: Tokens, costs: Costs) -> None:
+    for part in (tokens.extras, costs.extras):
+        if part is not None and (not isinstance(part, dict) or len(part) > EXTRAS_MAX):
+            raise Unpostable(f"extras are no object of at most {EXTRAS_MAX}")
+    for bucket, count in (tokens.extras or {}).items():
+        if bucket not in EXTRAS and not TOOL.fullmatch(bucket) and not CLAIM.fullmatch(bucket):
+            raise Unpostable(f"unknown bucket {bucket!r}")
+        _within(bucket, count, 0, money.EXACT_MAX_NANO)
+    for bucket, nano in (costs.extras or {}).items():
+        if bucket not in (tokens.extras or {}) or CLAIM.fullmatch(bucket):
+            raise Unpostable(f"{bucket!r} costs something and was not used")
+        _within(bucket, nano, 0, money.EXACT_MAX_NANO)
 
 
 def _within(name: str, value: object, least: int, most: int) -> None:

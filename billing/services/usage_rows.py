@@ -5,13 +5,15 @@ from typing import Any
 
 import orjson
 
+from billing.models import UsageEvent
+from billing.pricing import Tokens
 from billing.services import usage_checks
 from billing.services.usage_checks import Unpostable
 from billing.usage_record import UsageRecord, decode
 from newapi.kernel import clock
 from newapi.kernel.meters.bank import Entry
 
-__all__ = ["COLUMNS", "Unpostable", "read", "read_record", "values_of"]
+__all__ = ["COLUMNS", "Unpostable", "read", "read_record", "tokens_of", "values_of"]
 
 
 def read(entry: Entry) -> UsageRecord:
@@ -79,12 +81,22 @@ COLUMNS = (
     "is_test",
     "asked_model_id",
     "failed_attempts",
+    "purse_id",
+    "region",
+    "price_basis",
+    "service_tier",
+    "extras",
+    "extras_cost_nano",
 )
 
 
 def values_of(record: UsageRecord, *, transaction_id: uuid.UUID | None) -> tuple[Any, ...]:
-    """The values of a row, one for each of COLUMNS."""
-    tokens, costs = record.tokens, record.costs
+    """The values of a row, one for each of COLUMNS.
+
+    The plain columns count all tokens, those of `extras` under their nearest name, so that sums over rows are the
+    rollups'; the plain costs are without those of `extras`. `tokens_of` reads the buckets back.
+    """
+    tokens, costs = record.tokens.folded(), record.costs
     return (
         record.id,
         clock.from_ms(record.at_ms),
@@ -127,4 +139,32 @@ def values_of(record: UsageRecord, *, transaction_id: uuid.UUID | None) -> tuple
         record.is_test,
         record.asked_model,
         None if record.failed_attempts is None else orjson.dumps(record.failed_attempts).decode(),
+        record.purse,
+        record.region,
+        record.price_basis,
+        record.service_tier,
+        _extras_of(record),
+        costs.extras_total,
     )
+
+
+def tokens_of(row: UsageEvent) -> Tokens:
+    """The disjoint buckets of a row, as they were priced."""
+    units = {bucket: pair[0] for bucket, pair in row.extras.items()} if row.extras else None
+    within = Tokens(extras=units).folded()
+    return Tokens(
+        row.input_tokens - within.input,
+        row.cached_input_tokens,
+        row.cache_write_tokens - within.cache_write,
+        row.output_tokens - within.output,
+        row.reasoning_tokens,
+        units,
+    )
+
+
+def _extras_of(record: UsageRecord) -> str | None:
+    """Units and nano of each rare bucket, as JSON."""
+    units, nano = record.tokens.extras, record.costs.extras or {}
+    if units is None:
+        return None
+    return orjson.dumps({bucket: [count, nano.get(bucket, 0)] for bucket, count in units.items()}).decode()

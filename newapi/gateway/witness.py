@@ -21,7 +21,8 @@ class Witness:
         """A call was settled. `said` are the last bytes of its answer."""
         observation = _of(ticket.caller, ticket.call, ticket.record.outcome)
         observation.model = ticket.permit.model.id
-        observation.output_tokens = ticket.record.tokens.output + ticket.record.tokens.reasoning
+        tokens = ticket.record.tokens.folded()
+        observation.output_tokens = tokens.output + tokens.reasoning
         observation.rules = ticket.matched
         if said and safety.is_refusal(said):
             observation.is_refused = True

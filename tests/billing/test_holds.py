@@ -184,9 +184,13 @@ def test_racing_sweepers_settle_each_hold_once(acme: Organisation, line: calls.L
     books.assert_balanced(acme)
 
 
-@pytest.mark.parametrize("most_nano", [0, 1, 5, 14, 15, 16, 21, 10**6])
+@pytest.mark.parametrize("most_nano", [0, 1, 5, 14, 15, 16, 21, 27, 29, 35, 36, 10**6])
 def test_capping_keeps_every_component_and_the_total_in_bounds(most_nano: int) -> None:
-    costs = Costs(1, 2, 3, 4, 5, 6)
+    costs = Costs(1, 2, 3, 4, 5, 6, {"input_audio": 7, "tool:web_search": 8})
     capped = holds.capped(costs, most_nano)
     assert capped.total == min(most_nano, costs.total)
-    assert all(0 <= mine <= theirs for mine, theirs in zip(astuple(capped), astuple(costs), strict=True))
+    *mine, my_extras = astuple(capped)
+    *theirs, their_extras = astuple(costs)
+    assert my_extras.keys() == their_extras.keys()
+    pairs = [*zip(mine, theirs, strict=True), *zip(my_extras.values(), their_extras.values(), strict=True)]
+    assert all(0 <= kept <= whole for kept, whole in pairs)

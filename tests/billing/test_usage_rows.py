@@ -18,6 +18,7 @@ from tests.billing import books, calls
 
 # What a worker of an earlier version does not write.
 LATER_FIELDS = ("country", "modality", "source", "domain", "is_test", "asked_model", "failed_attempts")
+LATER_FIELDS += ("purse", "region", "price_basis", "service_tier")
 ATTEMPT = {"channel": 7, "key": 9, "status": 503, "outcome": "error", "ms": 120}
 
 
@@ -52,6 +53,10 @@ def test_a_row_has_exactly_these_columns_and_none_for_what_was_said() -> None:
         "source",
         "domain",
         "failed_attempts",
+        "region",
+        "price_basis",
+        "service_tier",
+        "extras",
     }
 
 
@@ -90,6 +95,8 @@ def test_every_source_and_modality_is_stored(line: calls.Line, source: str, moda
 
 def test_what_a_worker_of_an_earlier_version_wrote_is_posted_too(acme: Organisation, line: calls.Line) -> None:
     fields = orjson.loads(calls.answered(line).encode())
+    for part in ("tokens", "costs"):
+        del fields[part]["extras"]
     older = orjson.dumps({name: value for name, value in fields.items() if name not in LATER_FIELDS})
     record = usage_rows.read_record(older)
     calls.serve([record])
@@ -97,6 +104,8 @@ def test_what_a_worker_of_an_earlier_version_wrote_is_posted_too(acme: Organisat
     row = UsageEvent.objects.get()
     assert (row.country, row.modality, row.source, row.is_test) == ("", "text", "api", False)
     assert (row.asked_model, row.failed_attempts) == (None, None)
+    assert (row.purse, row.region, row.price_basis, row.service_tier) == (None, "", "default", "")
+    assert (row.extras, row.extras_cost_nano) == (None, 0)
     books.assert_balanced(acme)
 
 
@@ -121,6 +130,18 @@ def test_what_a_worker_of_an_earlier_version_wrote_is_posted_too(acme: Organisat
         {"failed_attempts": [{**ATTEMPT, "ms": -1}]},
         {"failed_attempts": [{**ATTEMPT, "outcome": "e" * 21}]},
         {"failed_attempts": [{**ATTEMPT, "outcome": "a\x00b"}]},
+        {"purse": 0},
+        {"purse": True},
+        {"region": "Bavaria"},
+        {"price_basis": "guess"},
+        {"service_tier": "f" * 21},
+        {"tokens": Tokens(extras={"smell": 1})},
+        {"tokens": Tokens(extras={"tool:": 1})},
+        {"tokens": Tokens(extras={"input_audio": -1})},
+        {"tokens": Tokens(extras={"input_audio": 2**53 + 1})},
+        {"tokens": Tokens(extras={f"tool:t{n}": 1 for n in range(33)})},
+        {"costs": Costs(extras={"input_audio": 0})},
+        {"tokens": Tokens(extras={"claim:x": 1}), "costs": Costs(extras={"claim:x": 0})},
     ],
 )
 def test_an_entry_whose_new_fields_are_malformed_is_set_aside(
@@ -213,3 +234,51 @@ def test_a_test_call_whose_worker_was_lost_is_free_too(acme: Organisation, line:
     row = UsageEvent.objects.get()
     assert (row.is_test, row.outcome, row.output_tokens, row.cost_nano) == (True, "lost", 500, 0)
     books.assert_balanced(acme)
+
+
+@pytest.mark.req("BIL-10", "BIL-11")
+def test_rare_buckets_are_kept_apart_and_summed_up_under_their_nearest_name(
+    acme: Organisation, line: calls.Line
+) -> None:
+    units = {"cache_write_1h": 7, "input_audio": 20, "output_audio": 5, "tool:web_search": 2, "claim:cached_input": 9}
+    nano = {"cache_write_1h": 70, "input_audio": 200, "output_audio": 50, "tool:web_search": 10_000}
+    tokens, costs = Tokens(100, 10, 3, 40, 4, units), Costs(1, 2, 3, 4, 5, 6, nano)
+    post(calls.answered(line, tokens=tokens, costs=costs, region="DE", price_basis="verified", service_tier="flex"))
+    row = UsageEvent.objects.get()
+    assert row.extras == {
+        "cache_write_1h": [7, 70],
+        "input_audio": [20, 200],
+        "output_audio": [5, 50],
+        "tool:web_search": [2, 10_000],
+        "claim:cached_input": [9, 0],
+    }
+    assert (row.extras_cost_nano, row.cost_nano, tokens.total) == (10_320, 10_341, 189)
+    assert (row.region, row.price_basis, row.service_tier) == ("DE", "verified", "flex")
+    assert usage_rows.tokens_of(row) == tokens
+    rollup = Rollup15m.objects.get()
+    assert (rollup.input_tokens, rollup.cache_write_tokens, rollup.output_tokens) == (120, 10, 45)
+    assert (rollup.cached_input_tokens, rollup.reasoning_tokens, rollup.cost_nano) == (10, 4, 10_341)
+    before = books.sums(Rollup15m)
+    assert rollups.rebuild(organisation=acme, start=row.at, end=clock.now()) == 1
+    assert books.sums(Rollup15m) == before
+    assert verifier.verify() == []
+
+
+def test_a_row_whose_rare_components_do_not_add_up_is_found(line: calls.Line) -> None:
+    tokens, costs = Tokens(10, extras={"input_audio": 2}), Costs(1, extras={"input_audio": 2})
+    record = calls.answered(line, tokens=tokens, costs=costs)
+    post(record)
+    values = dict(zip(usage_rows.COLUMNS, usage_rows.values_of(record, transaction_id=None), strict=True))
+    wrong = {**values, "id": calls.new_id(), "extras_cost_nano": 1}
+    bulk_insert.insert(UsageEvent, columns=tuple(wrong), rows=[tuple(wrong.values())])
+    found = {finding.text for finding in verifier.verify() if finding.code == "components"}
+    assert found == {f"usage {wrong['id']} is not the sum of its components"}
+
+
+@pytest.mark.parametrize("spoiled", [["input_audio"], "input_audio", 7])
+@pytest.mark.parametrize("part", ["tokens", "costs"])
+def test_rare_buckets_that_are_no_object_are_refused(line: calls.Line, part: str, spoiled: object) -> None:
+    fields = orjson.loads(calls.answered(line).encode())
+    fields[part]["extras"] = spoiled
+    with pytest.raises(usage_rows.Unpostable, match="extras"):
+        usage_rows.read_record(orjson.dumps(fields))
