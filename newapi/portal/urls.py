@@ -2,7 +2,20 @@
 
 from django.urls import path
 
-from newapi.portal.views import approvals, balance, calls, home, keys, models, notices, overview, policy, reviews, usage
+from newapi.portal.views import (
+    approvals,
+    balance,
+    calls,
+    home,
+    keys,
+    models,
+    notices,
+    overview,
+    policy,
+    reviews,
+    statement,
+    usage,
+)
 
 app_name = "portal"
 
@@ -19,6 +32,7 @@ urlpatterns = [
     path("o/<slug:slug>/calls/<uuid:call_id>", calls.call, name="call"),
     path("o/<slug:slug>/models", models.models, name="models"),
     path("o/<slug:slug>/balance", balance.balance, name="balance"),
+    path("o/<slug:slug>/statement", statement.statement, name="statement"),
     path("o/<slug:slug>/approvals", approvals.approvals, name="approvals"),
     path("o/<slug:slug>/approvals/use-case", approvals.apply_use_case, name="approval_use_case"),
     path("o/<slug:slug>/approvals/label", approvals.apply_label, name="approval_label"),

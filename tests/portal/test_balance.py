@@ -1,12 +1,15 @@
 """The balance: available, pending, credit limit; clear when it runs low; what came in."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
-from accounts.models import APIKey, Organisation, User
-from billing.models import LedgerTransaction
+import pytest
+
+from accounts.models import APIKey, AuditEvent, Organisation, User
+from billing.models import BalanceAlert, LedgerTransaction, Wallet
 from billing.pricing import Tokens
 from billing.services import wallets
 from channels.models import Model
+from newapi.kernel import clock
 from newapi.kernel.money import NANO
 from tests import cast
 from tests.portal import traffic
@@ -102,3 +105,50 @@ def test_an_organisation_without_a_wallet_has_nothing_and_is_told_so(ada: User, 
     client = log_in(ada)
     assert "The balance is used up" in client.get("/o/empty/").content.decode()
     assert "Nothing was booked yet" in client.get("/o/empty/balance").content.decode()
+
+
+def test_a_credit_line_shows_what_is_used_of_it_and_when_it_ends(
+    acme: Organisation, ada: User, adas_key: APIKey, chat_model: Model, log_in: LogIn
+) -> None:
+    client = log_in(ada)
+    assert "Used of it" not in client.get("/o/acme/balance").content.decode()
+    wallet = acme.wallets.get()
+    wallets.set_credit_limit(wallet=wallet, credit_limit_nano=25 * NANO, actor=None, reason="Pays afterwards")
+    Wallet.objects.update(credit_until=datetime(2030, 1, 1, tzinfo=UTC))
+    html = client.get("/o/acme/balance").content.decode()
+    for told in ("Used of it", "25.00 USD", "1 Jan 2030, 00:00 UTC"):
+        assert told in html, told
+
+
+def test_a_frozen_balance_is_said(acme: Organisation, ada: User, log_in: LogIn) -> None:
+    assert "frozen" not in log_in(ada).get("/o/acme/balance").content.decode()
+    Wallet.objects.update(frozen_at=clock.now())
+    assert "The balance is frozen since" in log_in(ada).get("/o/acme/balance").content.decode()
+
+
+def test_alerts_are_set_and_shown(acme: Organisation, ada: User, log_in: LogIn) -> None:
+    client = log_in(ada)
+    sent = {"threshold_1": "10", "threshold_2": "50.5", "threshold_3": "", "threshold_4": "10.00", "threshold_5": ""}
+    answer = client.post("/o/acme/balance", sent, follow=True)
+    assert "Set. You are told once" in answer.content.decode()
+    assert list(answer.context["form"].initial.values()) == [50_500_000_000, 10 * NANO]
+    assert 'value="50.50"' in answer.content.decode()
+    event = AuditEvent.objects.get(action="balance_alert.set")
+    assert (event.actor, event.organisation) == (ada, acme)
+
+
+@pytest.mark.parametrize("wrong", ["ten", "-1", "1e3", "0.0000000001", "9999999999"])
+def test_a_wrong_alert_is_said_beside_it_and_changes_nothing(
+    acme: Organisation, ada: User, log_in: LogIn, wrong: str
+) -> None:
+    answer = log_in(ada).post("/o/acme/balance", {"threshold_1": "10", "threshold_2": wrong})
+    assert answer.status_code == 400
+    assert answer.context["form"].errors.keys() == {"threshold_2"}
+    assert not BalanceAlert.objects.exists()
+
+
+def test_alerts_are_set_only_by_those_who_may_and_only_for_their_own(people: dict[str, User], log_in: LogIn) -> None:
+    sent = {"threshold_1": "10"}
+    answers = {role: log_in(user).post("/o/acme/balance", sent).status_code for role, user in people.items()}
+    assert answers == {"owner": 302, "admin": 302, "billing": 302, "member": 403, "viewer": 403, "stranger": 404}
+    assert {alert.organisation.slug for alert in BalanceAlert.objects.all()} == {"acme"}

@@ -26,6 +26,7 @@ MATRIX = {
     "/o/acme/keys": EVERYONE,
     "/o/acme/notices": EVERYONE,
     "/o/acme/balance": {**EVERYONE, "member": 403, "viewer": 403},
+    "/o/acme/statement": {**EVERYONE, "member": 403, "viewer": 403},
     "/o/acme/keys/new": {**EVERYONE, "billing": 403, "viewer": 403},
     "/o/acme/keys/{key}": {**EVERYONE, "viewer": 404},
     "/o/acme/keys/{key}/revoke": {**EVERYONE, "billing": 403, "viewer": 404},
