@@ -1,5 +1,29 @@
 """The admin of prices, wallets, the ledger, usage and its sums. Money is looked at here; it moves by services."""
 
-from billing.admin import checks, headroom, ledger, panels, prices, purges, rollups, usage, wallets
+from billing.admin import (
+    checks,
+    headroom,
+    invitations,
+    ledger,
+    panels,
+    prices,
+    promotions,
+    purges,
+    rollups,
+    usage,
+    wallets,
+)
 
-__all__ = ["checks", "headroom", "ledger", "panels", "prices", "purges", "rollups", "usage", "wallets"]
+__all__ = [
+    "checks",
+    "headroom",
+    "invitations",
+    "ledger",
+    "panels",
+    "prices",
+    "promotions",
+    "purges",
+    "rollups",
+    "usage",
+    "wallets",
+]

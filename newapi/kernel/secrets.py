@@ -56,6 +56,12 @@ def code_digest(text: str, *, key_id: str) -> bytes:
     return hmac.digest(_code_key(key), text.encode(), "sha256")
 
 
+def contact_digest(text: str) -> bytes:
+    """The keyed digest (HMAC-SHA256, 32 bytes) of how somebody can be reached, such as `email:ada@example.com`."""
+    # No API key begins like this, so that the two never meet under their common key.
+    return hmac.digest(settings.API_KEY_PEPPER, f"contact:{text}".encode(), "sha256")
+
+
 def seal(plaintext: str, *, bound_to: str) -> str:
     """Encrypt for one row: the text opens only with the same `bound_to`. Result: `key_id.base64`."""
     key_id, key = next(iter(settings.FIELD_KEYS.items()))

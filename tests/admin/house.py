@@ -27,6 +27,7 @@ from billing.models import (
 from channels.models import Channel, Model, ModelAlias, ModelFallback, ModelLimit
 from newapi.kernel import clock, ids, money
 from tests import cast
+from tests.billing import offers
 
 TOTP_SECRET = "totp-canary-JBSWY3DP"
 TYPED_PASSWORD = "typed-canary-hunter2"
@@ -133,6 +134,7 @@ def fill(*, user: User, api_key: APIKey, raw_key: str, channel: Channel, model: 
     _logins(user)
     _kept(api_key.organisation, user)
     _news(api_key.organisation, user)
+    offers.traces(api_key.organisation, user)
     cast.terms(channel)
     ModelAlias.objects.create(name="our-best", model=model)
     ModelFallback.objects.create(model=model, fallback=cast.model("stand-in", on=channel, priced=False))
