@@ -18,6 +18,7 @@ class Right(StrEnum):
     SEE_MOVEMENTS = "see_movements"  # top-ups, grants and adjustments
     TOP_UP = "top_up"  # order top-ups, accept the recharge agreement, let them happen automatically
     SET_ALERTS = "set_alerts"  # the balances below which people are told
+    REDEEM_CODES = "redeem_codes"  # turn codes into balance
     SEE_ALL_KEYS = "see_all_keys"  # keys of other members; one's own are always seen
     CREATE_KEYS = "create_keys"
     CHANGE_OWN_KEYS = "change_own_keys"
@@ -37,9 +38,17 @@ RIGHTS: dict[str, frozenset[Right]] = {
     Role.OWNER: frozenset(Right),
     Role.ADMIN: frozenset(Right),
     Role.BILLING: frozenset(
-        {*_LOOK, Right.SEE_MOVEMENTS, Right.TOP_UP, Right.SET_ALERTS, Right.SEE_ALL_KEYS, Right.HEAR_OF_MONEY}
+        {
+            *_LOOK,
+            Right.SEE_MOVEMENTS,
+            Right.TOP_UP,
+            Right.SET_ALERTS,
+            Right.REDEEM_CODES,
+            Right.SEE_ALL_KEYS,
+            Right.HEAR_OF_MONEY,
+        }
     ),
-    Role.MEMBER: frozenset({*_LOOK, *_BUILD, Right.RECORD_REVIEWS}),
+    Role.MEMBER: frozenset({*_LOOK, *_BUILD, Right.REDEEM_CODES, Right.RECORD_REVIEWS}),
     Role.VIEWER: frozenset(_LOOK),
 }
 
