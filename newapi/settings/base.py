@@ -216,9 +216,15 @@ TOP_UPS_INTERNAL = env.flag("TOP_UPS_INTERNAL", default=False)
 # day, wait for a person.
 TOP_UPS_AN_HOUR = env.number("TOP_UPS_AN_HOUR", example="5", default=5, least=1, most=1000)
 TOP_UPS_A_DAY = env.number("TOP_UPS_A_DAY", example="3", default=3, least=1, most=1000)
+# What people book by hand above so many whole units of a wallet's currency waits for a second person. 0: all of it.
+ADJUSTMENT_SECOND_PERSON_ABOVE = env.number(
+    "ADJUSTMENT_SECOND_PERSON_ABOVE", example="1000", default=1000, most=1_000_000_000
+)
 
 # Prices are published ahead of their effect; an unpriced model is refused.
 DEFAULT_CURRENCY = env.text("DEFAULT_CURRENCY", example="USD", default="USD")
+# A price that makes something dearer holds no earlier than so many days after it was published.
+PRICE_NOTICE_DAYS = env.number("PRICE_NOTICE_DAYS", example="14", default=14, least=0, most=365)
 
 # Case work
 CASE_CALENDAR_COUNTRY = env.text("CASE_CALENDAR_COUNTRY", example="DE", default="US")
