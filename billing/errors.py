@@ -33,3 +33,10 @@ class CurrencyFixed(BillingRefusal):
 
     def __init__(self, currency: str) -> None:
         super().__init__({"currency": f"The wallet has been used, so the currency stays {currency}."})
+
+
+class WalletFrozen(BillingRefusal):
+    """The wallet is frozen: nothing comes in, goes out or expires until it is thawed (BIL-20)."""
+
+    def __init__(self, organisation: object) -> None:
+        super().__init__(f"The wallet of {organisation} is frozen. What is in it stays, and nothing can be booked.")

@@ -1,5 +1,6 @@
 """What must be true of the books, by what the database says of itself. Run inside one snapshot of it."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -11,10 +12,12 @@ from django.db.models.functions import Coalesce, TruncDay
 from billing import partitioning
 from billing.findings import Finding, differs
 from billing.models import (
+    Grant,
     LedgerAccount,
     LedgerTransaction,
     LedgerTransfer,
     PostingFault,
+    Purse,
     Rollup15m,
     RollupDay,
     RollupDirty,
@@ -52,6 +55,36 @@ def wallets_equal_their_transfers(since: datetime | None) -> Iterator[Finding]:
     for left in (*came.values(), *went.values()):
         for organisation_id, currency in left:
             yield Finding("no_wallet", organisation_id, f"{currency} was moved, but there is no such wallet")
+
+
+def wallets_equal_their_grants(since: datetime | None) -> Iterator[Finding]:
+    """Balance = what remains of the grants - what is drawn on credit; credit is drawn only when nothing else is left."""
+    remaining: dict[int, int] = defaultdict(int)
+    general: dict[int, int] = defaultdict(int)
+    rests = Grant.objects.filter(remaining_nano__gt=0).values_list("wallet_id", "purse_id").order_by()
+    for wallet_id, purse_id, nano in rests.annotate(Sum("remaining_nano")).iterator():
+        remaining[wallet_id] += int(nano)
+        general[wallet_id] += int(nano) if purse_id is None else 0
+    for wallet in Wallet.objects.order_by("pk").iterator():
+        rest_nano = remaining[wallet.pk] - wallet.drawn_nano
+        if rest_nano != wallet.balance_nano:
+            yield differs("grants", wallet.organisation_id, "wallets", wallet.balance_nano, "grants", rest_nano)
+        if wallet.drawn_nano > wallet.credit_limit_nano or (wallet.drawn_nano and general[wallet.pk]):
+            text = f"{wallet.drawn_nano} are drawn on a credit of {wallet.credit_limit_nano} with grants left"
+            yield Finding("drawn", wallet.organisation_id, text)
+
+
+def grants_equal_their_entries(since: datetime | None) -> Iterator[Finding]:
+    """What remains of a grant is the sum of its entries, and of a purse what came in less what was used."""
+    total = Coalesce(Sum("entries__nano"), 0)
+    grants = Grant.objects.all() if since is None else Grant.objects.filter(remaining_nano__gt=0)
+    for grant in grants.annotate(total=total).exclude(remaining_nano=F("total")).order_by("pk").iterator():
+        yield differs("grant_entries", None, f"grant {grant.pk}", grant.remaining_nano, "entries", grant.total)
+    rest = Coalesce(Sum("grants__remaining_nano"), 0)
+    purses = Purse.objects.annotate(rest=rest).exclude(rest=F("funded_nano") - F("used_nano"))
+    for purse in purses.select_related("wallet").order_by("pk"):
+        left_nano = purse.funded_nano - purse.used_nano
+        yield differs("purse", purse.wallet.organisation_id, f"purse {purse.pk}", left_nano, "grants", purse.rest)
 
 
 def debits_equal_credits(since: datetime | None) -> Iterator[Finding]:
@@ -137,6 +170,8 @@ def nothing_is_at_fault(since: datetime | None) -> Iterator[Finding]:
 
 CHECKS: tuple[Callable[[datetime | None], Iterator[Finding]], ...] = (
     wallets_equal_their_transfers,
+    wallets_equal_their_grants,
+    grants_equal_their_entries,
     debits_equal_credits,
     totals_agree,
     rows_equal_quarters,

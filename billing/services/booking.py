@@ -10,15 +10,14 @@ from django.db import transaction
 from billing import bulk_insert
 from billing.models import LedgerAccount, LedgerTransaction, LedgerTransfer, UsageEvent, Wallet
 from billing.services import buckets, ledger, usage_rows
+from billing.services.grants import Holdings, Raced
 from billing.usage_record import UsageRecord
+
+__all__ = ["Raced", "book"]
 
 Purse = tuple[int, str]  # organisation id, currency
 Place = tuple[Any, str, str]  # organisation id (None: the platform), kind of account, currency
 Accounts = Mapping[Place, LedgerAccount]
-
-
-class Raced(Exception):
-    """A wallet changed between reading and writing. Nothing was booked; try again."""
 
 
 @transaction.atomic
@@ -53,15 +52,19 @@ def _book_costs(fresh: Sequence[UsageRecord], wallets: Mapping[Purse, Wallet]) -
         if record.costs.total:
             charged[_purse(record)].append(record)
     accounts = _accounts(charged)
-    transactions, transfers = [], []
+    transactions, transfers, burned = [], [], []
     for purse, records in sorted(charged.items()):
         total_nano = sum(record.costs.total for record in records)
-        excess_nano = _charge(wallets[purse], total_nano)
+        holdings = Holdings(wallets[purse])
+        excess_nano = _charge(wallets[purse], total_nano, lacking_nano=_burn(holdings, records))
         entry = _transaction(purse, records)
         transactions.append(entry)
+        burned.append((holdings, entry))
         transfers += ledger.transfers_of(entry, _moves(purse, accounts, total_nano, excess_nano))
     LedgerTransaction.objects.bulk_create(transactions)
     LedgerTransfer.objects.bulk_create(transfers)
+    for holdings, entry in burned:
+        holdings.save(entry)
     return dict(zip(sorted(charged), (entry.pk for entry in transactions), strict=True))
 
 
@@ -78,17 +81,35 @@ def _transaction(purse: Purse, records: Sequence[UsageRecord]) -> LedgerTransact
     )
 
 
-def _charge(wallet: Wallet, total_nano: int) -> int:
-    """Count usage into a wallet. Returns what goes beyond its floor and is owed. Raises Raced."""
-    room_nano = wallet.balance_nano + wallet.credit_limit_nano
-    excess_nano = max(0, total_nano - max(0, room_nano))
+def _burn(holdings: Holdings, records: Sequence[UsageRecord]) -> int:
+    """Take usage out of the grants, purse by purse. Returns what no grant has, in nano."""
+    by_purse: dict[int | None, int] = defaultdict(int)
+    for record in records:
+        by_purse[record.purse] += record.costs.total
+    general_nano = by_purse.pop(None, 0)
+    beyond_nano = sum(holdings.use(nano, purse_id=purse) for purse, nano in sorted(by_purse.items()))
+    return beyond_nano + holdings.use(general_nano, purse_id=None)
+
+
+def _charge(wallet: Wallet, total_nano: int, *, lacking_nano: int) -> int:
+    """Count usage into a wallet; what no grant has is drawn on its credit line.
+
+    Returns what goes beyond that and is owed. Raises Raced.
+    """
+    drawn_nano = min(lacking_nano, max(0, wallet.credit_limit_nano - wallet.drawn_nano))
+    excess_nano = lacking_nano - drawn_nano
     changed = Wallet.objects.filter(
         pk=wallet.pk,
         funded_nano=wallet.funded_nano,
         used_nano=wallet.used_nano,
         owed_nano=wallet.owed_nano,
+        drawn_nano=wallet.drawn_nano,
         credit_limit_nano=wallet.credit_limit_nano,
-    ).update(used_nano=wallet.used_nano + total_nano, owed_nano=wallet.owed_nano + excess_nano)
+    ).update(
+        used_nano=wallet.used_nano + total_nano,
+        owed_nano=wallet.owed_nano + excess_nano,
+        drawn_nano=wallet.drawn_nano + drawn_nano,
+    )
     if not changed:
         raise Raced
     return excess_nano

@@ -7,7 +7,7 @@ from django.db import DataError, IntegrityError, transaction
 
 from accounts.models import Organisation, User
 from accounts.services import audit
-from billing import selectors
+from billing import funds
 from billing.models import PostingFault
 from billing.services import booking, usage_rows
 from newapi.kernel import clock
@@ -52,9 +52,8 @@ def retry(*, limit: int = 1000) -> int:
             log.warning("usage entry %s still cannot be posted: %s", fault.entry, error)
         else:
             resolved.add((fault.pk, fault.organisation_id))
-    for organisation in Organisation.objects.filter(pk__in={organisation_id for _, organisation_id in resolved}):
-        facts = selectors.till_facts(organisation_id=organisation.pk, currency=organisation.currency)
-        bank.posted(organisation_id=organisation.pk, used_nano=facts.used_nano, entries=())
+    for organisation_id, known in funds.totals({organisation_id for _, organisation_id in resolved}).items():
+        bank.posted(organisation_id=organisation_id, used_nano=known.general_used_nano, entries=(), purses=known.purses)
     return len(resolved)
 
 

@@ -12,9 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from django.db import IntegrityError
-from django.db.models import F
 
-from billing.models import Wallet
+from billing import funds
 from billing.services import booking, faults, usage_rows
 from billing.services.usage_rows import Unpostable
 from billing.usage_record import UsageRecord
@@ -98,14 +97,19 @@ def _acknowledge(entries: Iterable[Entry]) -> int:
     by_organisation: dict[int, list[Entry]] = defaultdict(list)
     for entry in entries:
         by_organisation[entry.organisation_id].append(entry)
-    used = dict(
-        Wallet.objects.filter(organisation_id__in=by_organisation, currency=F("organisation__currency")).values_list(
-            "organisation_id", "used_nano"
-        )
-    )
+    known = funds.totals(by_organisation)
     return sum(
-        bank.posted(organisation_id=organisation_id, used_nano=used.get(organisation_id, 0), entries=theirs)
+        _tell(organisation_id, theirs, known.get(organisation_id))
         for organisation_id, theirs in by_organisation.items()
+    )
+
+
+def _tell(organisation_id: int, entries: Iterable[Entry], known: funds.Totals | None) -> int:
+    return bank.posted(
+        organisation_id=organisation_id,
+        used_nano=known.general_used_nano if known else 0,
+        entries=entries,
+        purses=known.purses if known else (),
     )
 
 

@@ -8,10 +8,12 @@ from typing import Any
 import orjson
 from django.db.models import F
 
+from billing import funds
 from billing.findings import Finding, differs
 from billing.models import Wallet
 from newapi.kernel import clock
 from newapi.kernel.meters import bank, keys
+from newapi.kernel.meters.funds import Funds
 
 # A hold may outlive its deadline by this until the sweeper has been there.
 HOLD_GRACE_MS = 60_000
@@ -21,24 +23,31 @@ SHARD_MAX = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Till:
-    """The numbers of one till as Redis keeps them; None where it keeps none."""
+    """The numbers of one till as Redis keeps them; None where it keeps none.
+
+    `purses`: by id, what is pending on it, its funds and what is acked of it.
+    """
 
     posted: int | None
     pending: int | None
     funded: int | None
     acked: int | None
     version: int | None
+    purses: dict[str, tuple[int, int, int]]
 
     FIELDS = ("posted", "pending", "funded", "acked", "version")
 
 
+# (organisation, purse): the purse is empty for money that any call may spend.
+Place = tuple[int, str]
+
+
 @dataclass(slots=True)
 class Shard:
-    """One shard at one moment: its tills, and by organisation what is held and what waits, in nano."""
+    """One shard at one moment: its tills, and by place what is held and what waits to be posted, in nano."""
 
     tills: dict[int, Till]
-    held: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-    waiting: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    pending: dict[Place, int] = field(default_factory=lambda: defaultdict(int))
     entries: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     unreadable: list[str] = field(default_factory=list)
     without_deadline: int = 0
@@ -46,11 +55,9 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the database says a till must know."""
+    """What the database says a till must know, without what is in purses, and those."""
 
-    funded: int
-    used: int
-    version: int
+    funds: Funds
     version_published: int
 
 
@@ -89,9 +96,7 @@ def _judge_shard(shard: int, found: Shard) -> Iterator[Finding]:
 
 
 def _judge(organisation_id: int, till: Till, found: Shard, before: Told, after: Told) -> Iterator[Finding]:
-    counted = found.held[organisation_id] + found.waiting[organisation_id]
-    if (till.pending or 0) != counted:
-        yield differs("till_pending", organisation_id, "tills", till.pending, "holds and entries", counted)
+    yield from _judge_pending(organisation_id, till, found)
     if till.posted is None:
         return  # cold: the next call loads it
     funded, acked = till.funded or 0, till.acked or 0
@@ -100,23 +105,46 @@ def _judge(organisation_id: int, till: Till, found: Shard, before: Told, after: 
             "till_posted", organisation_id, "tills", till.posted, "their funds less what is acked", funded - acked
         )
     # The books were read before and after, because they move on meanwhile.
-    if acked > after.used or (acked < before.used and not found.entries[organisation_id]):
-        yield differs("till_acked", organisation_id, "tills", acked, "wallets", after.used)
+    if acked > after.funds.used_nano or (acked < before.funds.used_nano and not found.entries[organisation_id]):
+        yield differs("till_acked", organisation_id, "tills", acked, "wallets", after.funds.used_nano)
     if (till.version or 0) < before.version_published:
         yield Finding("till_behind", organisation_id, "the till does not know what it was told of its funds")
-    if till.version == before.version == after.version and funded != after.funded:
-        yield differs("till_funded", organisation_id, "tills", funded, "wallets", after.funded)
+    if till.version == before.funds.version == after.funds.version:
+        told = {str(purse.id): purse.funded_nano for purse in after.funds.purses}
+        known = {purse: numbers[1] for purse, numbers in till.purses.items() if purse in told}
+        if (funded, known) != (after.funds.funded_nano, told):
+            yield differs(
+                "till_funded", organisation_id, "tills", (funded, known), "wallets", (after.funds.funded_nano, told)
+            )
+
+
+def _judge_pending(organisation_id: int, till: Till, found: Shard) -> Iterator[Finding]:
+    """What a purse cannot pay of its own pending is borne by the general funds."""
+    counted = found.pending[organisation_id, ""]
+    for purse, (pending, funded, used) in till.purses.items():
+        of_purse = found.pending[organisation_id, purse]
+        if pending != of_purse:
+            yield differs("purse_pending", organisation_id, f"purse {purse}", pending, "holds and entries", of_purse)
+        counted += max(0, of_purse - max(0, funded - used))
+    counted += sum(
+        nano
+        for (owner, purse), nano in found.pending.items()
+        if owner == organisation_id and purse and purse not in till.purses
+    )
+    if (till.pending or 0) != counted:
+        yield differs("till_pending", organisation_id, "tills", till.pending, "holds and entries", counted)
 
 
 def _told(shard: int) -> dict[int, Told]:
     """The wallets of a shard's organisations, each in the organisation's currency."""
-    wallets = Wallet.objects.filter(currency=F("organisation__currency")).annotate(
-        shard=F("organisation_id") % keys.SHARDS, funds=F("funded_nano") + F("credit_limit_nano")
+    wallets = Wallet.objects.filter(currency=F("organisation__currency"))
+    published = dict(
+        wallets.annotate(shard=F("organisation_id") % keys.SHARDS)
+        .filter(shard=shard)
+        .values_list("organisation_id", "version_published")
     )
-    return {
-        wallet.organisation_id: Told(wallet.funds, wallet.used_nano, wallet.version, wallet.version_published)
-        for wallet in wallets.filter(shard=shard).iterator()
-    }
+    known = funds.totals(published)
+    return {pk: Told(funds.of_totals(pk, known[pk]), version) for pk, version in published.items() if pk in known}
 
 
 def _read(shard: int, organisation_ids: Any) -> Shard | None:
@@ -131,21 +159,29 @@ def _read(shard: int, organisation_ids: Any) -> Shard | None:
         pipeline.zcard(names[1])
         pipeline.xrange(names[2])
         for organisation_id in wanted:
-            pipeline.hmget(keys.till(organisation_id), Till.FIELDS)
+            pipeline.hgetall(keys.till(organisation_id))
         holds, deadlines, entries, *tills = pipeline.execute()
     found = Shard({organisation_id: _till(values) for organisation_id, values in zip(wanted, tills, strict=True)})
     found.without_deadline = len(holds) - deadlines
     for request_id, raw in holds.items():
-        nano, _, _, record = raw.split(b"|", 3)
+        nano, purse, record = bank.held(raw)
         try:
-            found.held[int(orjson.loads(record)["organisation"])] += int(nano)
+            found.pending[int(orjson.loads(record)["organisation"]), purse] += nano
         except (ValueError, TypeError, KeyError):
             found.unreadable.append(request_id.decode())
     for _, fields in entries:
-        found.waiting[int(fields[b"o"])] += int(fields[b"c"])
+        found.pending[int(fields[b"o"]), fields.get(b"p", b"").decode()] += int(fields[b"c"])
         found.entries[int(fields[b"o"])] += 1
     return found
 
 
-def _till(values: list[bytes | None]) -> Till:
-    return Till(*(None if value is None else int(value) for value in values))
+def _till(fields: dict[bytes, bytes]) -> Till:
+    purses = {name[2:].decode() for name in fields if name.startswith(b"p:")}
+    numbers = (fields.get(name.encode()) for name in Till.FIELDS)
+    return Till(
+        *(None if number is None else int(number) for number in numbers),
+        purses={
+            purse: tuple(int(fields.get(f"{kind}:{purse}".encode(), 0)) for kind in "pfu")  # type: ignore[misc]
+            for purse in purses
+        },
+    )

@@ -1,38 +1,64 @@
-"""Funding wallets: credits, debits, reversals, credit limits; and telling the till about them.
+"""Funding wallets: credits, debits, what is taken back, reversals, credit lines, freezing.
 
-Every change is a guarded UPDATE beside its ledger transaction. It raises the wallet's version, which the till
-is told after commit; when Redis is away, the job `billing.tasks.publish_funds` repeats it.
+Every change is a guarded UPDATE beside its ledger transaction and its grants. It raises the wallet's version, which
+the till is told after commit; when Redis is away, the job `billing.tasks.publish_funds` repeats it.
 """
 
-import logging
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
+from typing import Any
 
 from django.db import transaction
-from django.db.models import F
-from redis.exceptions import RedisError
+from django.db.models import F, Model
 
 from accounts.models import Organisation, User
 from accounts.services import audit
-from billing.errors import BalanceTooLow, BillingRefusal, CurrencyFixed
-from billing.models import LedgerAccount, LedgerTransaction, Wallet
-from billing.services import ledger
-from newapi.kernel import money
-from newapi.kernel.meters import bank
+from billing.errors import BillingRefusal, CurrencyFixed
+from billing.models import Grant, LedgerAccount, LedgerTransaction, Wallet
+from billing.services import grants, ledger, wallet_book
+from billing.services.grants import Terms
+from billing.services.publishing import publish, publish_missed
+from billing.services.wallet_book import AMOUNT_NANO_MAX
+from newapi.kernel import clock, money
 
-log = logging.getLogger(__name__)
+__all__ = [
+    "AMOUNT_NANO_MAX",
+    "Terms",
+    "check_currency",
+    "credit",
+    "debit",
+    "freeze",
+    "is_used",
+    "open",
+    "publish",
+    "publish_missed",
+    "reverse",
+    "set_credit_limit",
+    "take_back",
+    "thaw",
+]
 
 Kind = LedgerTransaction.Kind
-AMOUNT_NANO_MAX = 10**9 * money.NANO
-# Leaves room for one more amount below the end of a bigint.
-FUNDED_NANO_MAX = 8 * 10**18
-# Where the money of each kind of credit comes from.
+Place = LedgerAccount.Kind
+Category = Grant.Category
+# For any call, in the middle of the order, for good.
+PLAIN = Terms()
+# Where the money of each kind of credit comes from, and what it is when nothing else is said.
 SOURCES = {
-    Kind.TOP_UP: LedgerAccount.Kind.CLEARING,
-    Kind.GRANT: LedgerAccount.Kind.PROMOTION,
-    Kind.ADJUSTMENT: LedgerAccount.Kind.ADJUSTMENT,
+    Kind.TOP_UP: (Place.CLEARING, Category.PAID),
+    Kind.GRANT: (Place.PROMOTION, Category.PROMOTIONAL),
+    Kind.ADJUSTMENT: (Place.ADJUSTMENT, Category.PAID),
+    Kind.REDEMPTION: (Place.PROMOTION, Category.PROMOTIONAL),
+    Kind.RERATING: (Place.REVENUE, Category.PAID),
 }
-_TRIES_MAX = 20
+# Where money goes that is taken back.
+SINKS = {
+    Kind.REFUND: Place.CLEARING,
+    Kind.DISPUTE: Place.CLEARING,
+    Kind.CLAWBACK: Place.PROMOTION,
+    Kind.RERATING: Place.REVENUE,
+}
 
 
 def open(*, organisation: Organisation) -> Wallet:
@@ -51,18 +77,38 @@ def credit(
     actor: User | None,
     reason: str,
     address: str | None = None,
+    terms: Terms = PLAIN,
+    source: LedgerAccount.Kind | None = None,
 ) -> LedgerTransaction:
-    """Bring money in, once per key. What the organisation owes is paid from it first.
+    """Bring money in as a grant, once per key; it is `.grant` of the transaction returned.
 
-    `kind` is TOP_UP, GRANT or ADJUSTMENT. Raises BillingRefusal, or IdempotencyConflict.
+    What the organisation owes, and then what it has drawn on its credit line, is paid from it first, unless only some
+    calls may spend it. `kind` is one of SOURCES; `source` replaces the account that the money comes from. Raises
+    BillingRefusal (WalletFrozen among them), or IdempotencyConflict.
     """
     if kind not in SOURCES:
         raise BillingRefusal(f"Money does not come in as {kind}.")
-    wallet, booked, is_new = _claim(organisation, kind, "in", amount_nano, idempotency_key, actor, reason)
+    contents: list[object] = ["in"]
+    if terms != PLAIN or source is not None:
+        # Not when it ends: who asks again a minute later, for thirty days from now, asks for the same.
+        contents += [terms.category, _pk(terms.project), _pk(terms.model), source]
+    wallet, booked, is_new = wallet_book.claim(
+        organisation, kind, contents, amount_nano, idempotency_key, actor, reason
+    )
     if is_new:
-        source = ledger.account(organisation=None, kind=SOURCES[kind], currency=wallet.currency)
-        moves = [(source, _account(wallet, LedgerAccount.Kind.WALLET), amount_nano)]
-        _book(wallet, booked, moves, action="wallet.credit", address=address)
+        wallet_book.refuse_if_frozen(wallet)
+        grants.check(terms, organisation_id=organisation.pk)
+        place, category = SOURCES[kind]
+        wallet_book.put_in(
+            wallet,
+            booked,
+            amount_nano,
+            of=source or place,
+            category=terms.category or category,
+            terms=terms,
+            action="wallet.credit",
+            address=address,
+        )
     return booked
 
 
@@ -76,13 +122,61 @@ def debit(
     reason: str,
     address: str | None = None,
 ) -> LedgerTransaction:
-    """Take money out as an adjustment, once per key. Raises BalanceTooLow, or IdempotencyConflict."""
-    kind = Kind.ADJUSTMENT
-    wallet, booked, is_new = _claim(organisation, kind, "out", amount_nano, idempotency_key, actor, reason)
+    """Take money out as an adjustment, once per key, from what any call may spend.
+
+    Raises BalanceTooLow, WalletFrozen, or IdempotencyConflict.
+    """
+    wallet, booked, is_new = wallet_book.claim(
+        organisation, Kind.ADJUSTMENT, ["out"], amount_nano, idempotency_key, actor, reason
+    )
     if is_new:
-        target = ledger.account(organisation=None, kind=SOURCES[kind], currency=wallet.currency)
-        moves = [(_account(wallet, LedgerAccount.Kind.WALLET), target, amount_nano)]
-        _book(wallet, booked, moves, action="wallet.debit", address=address)
+        wallet_book.refuse_if_frozen(wallet)
+        wallet_book.take_out(wallet, booked, amount_nano, to=Place.ADJUSTMENT, action="wallet.debit", address=address)
+    return booked
+
+
+@transaction.atomic
+def take_back(
+    *,
+    organisation: Organisation,
+    amount_nano: int,
+    kind: LedgerTransaction.Kind,
+    idempotency_key: str,
+    actor: User | None,
+    reason: str,
+    address: str | None = None,
+    grant: Grant | None = None,
+    may_owe: bool = False,
+    source: LedgerAccount.Kind | None = None,
+) -> LedgerTransaction | None:
+    """Take back what was given, once per key: from `grant` first, then from what any call may spend, then from credit.
+
+    What is missing becomes a debt when `may_owe`; that is booked for a frozen wallet too, because it has happened
+    already. `kind` is one of SINKS; `source` replaces the account that the money goes to. A CLAWBACK takes at most
+    what remains of its grant and returns None when nothing does. Raises BalanceTooLow, WalletFrozen, BillingRefusal,
+    or IdempotencyConflict.
+    """
+    if kind not in SINKS:
+        raise BillingRefusal(f"Money is not taken back as {kind}.")
+    if kind == Kind.CLAWBACK:
+        return _claw_back(organisation, amount_nano, idempotency_key, actor, reason, address, grant, source)
+    contents: list[object] = ["back", str(_pk(grant)), may_owe, source]
+    wallet, booked, is_new = wallet_book.claim(
+        organisation, kind, contents, amount_nano, idempotency_key, actor, reason
+    )
+    if is_new:
+        if not may_owe:
+            wallet_book.refuse_if_frozen(wallet)
+        wallet_book.take_out(
+            wallet,
+            booked,
+            amount_nano,
+            to=source or SINKS[kind],
+            action="wallet.take_back",
+            address=address,
+            first=grant,
+            may_owe=may_owe,
+        )
     return booked
 
 
@@ -92,12 +186,13 @@ def reverse(
 ) -> LedgerTransaction:
     """Undo a transaction by the opposite one, once. Usage is given back as funds; its rows stay.
 
-    Raises BalanceTooLow when the money is spent already, BillingRefusal for a reversal.
+    What comes back goes to the grants that it was taken from, as far as they have not ended. Raises BalanceTooLow when
+    the money is spent already, WalletFrozen, BillingRefusal for a reversal.
     """
     if booked.kind == Kind.REVERSAL:
         raise BillingRefusal("A reversal is not reversed; book what is right instead.")
     moves = ledger.reversal_of(booked)
-    wallet = _wallet_of(moves)
+    wallet = wallet_book.locked(_organisation_of(moves))
     reversal, is_new = ledger.claim(
         kind=Kind.REVERSAL,
         idempotency_key=f"reversal:{booked.pk}",
@@ -107,32 +202,40 @@ def reverse(
         reverses=booked,
     )
     if is_new:
-        if booked.kind == Kind.USAGE:
-            # What was owed for it may have been paid since: give all back to the wallet, which pays debts first.
-            purse = _account(wallet, LedgerAccount.Kind.WALLET)
-            moves = [(revenue, purse, nano) for revenue, _, nano in moves]
-        _book(wallet, reversal, moves, action="wallet.reverse", address=address)
+        wallet_book.refuse_if_frozen(wallet)
+        wallet_book.undo(wallet, booked, reversal, moves, address=address)
     return reversal
 
 
 @transaction.atomic
 def set_credit_limit(
-    *, wallet: Wallet, credit_limit_nano: int, actor: User | None, reason: str, address: str | None = None
+    *,
+    wallet: Wallet,
+    credit_limit_nano: int,
+    credit_until: datetime | None = None,
+    actor: User | None,
+    reason: str,
+    address: str | None = None,
 ) -> Wallet:
-    """Say how far below zero the balance may go; felt by the next call. Raises BillingRefusal."""
+    """Say how far below zero the balance may go, and until when; felt by the next call. Raises BillingRefusal."""
     if not 0 <= credit_limit_nano <= money.EXACT_MAX_NANO:
         raise BillingRefusal("A credit limit lies between 0 and about 9 million.")
-    before = Wallet.objects.values_list("credit_limit_nano", flat=True).get(pk=wallet.pk)
-    changed = Wallet.objects.filter(
-        pk=wallet.pk, funded_nano__gte=F("used_nano") - F("owed_nano") - credit_limit_nano
-    ).update(credit_limit_nano=credit_limit_nano, version=F("version") + 1)
+    if credit_until is not None and credit_until <= clock.now():
+        raise BillingRefusal({"credit_until": "That moment has passed."})
+    before = Wallet.objects.get(pk=wallet.pk)
+    changed = Wallet.objects.filter(pk=wallet.pk, drawn_nano__lte=credit_limit_nano).update(
+        credit_limit_nano=credit_limit_nano, credit_until=credit_until, version=F("version") + 1
+    )
     wallet.refresh_from_db()
     if not changed:
         raise BillingRefusal(
             f"The balance is {money.plain(wallet.balance_nano)} {wallet.currency}; "
             "the credit limit cannot be less than what is used of it."
         )
-    changes = {"credit_limit_nano": [before, credit_limit_nano]}
+    changes = {
+        "credit_limit_nano": [before.credit_limit_nano, credit_limit_nano],
+        "credit_until": [before.credit_until, credit_until],
+    }
     audit.record(
         actor=actor,
         action="wallet.set_credit_limit",
@@ -145,30 +248,14 @@ def set_credit_limit(
     return wallet
 
 
-def publish(*, wallet_id: int) -> bool:
-    """Tell the till what has come in. False when Redis is out of reach; the job repeats it then."""
-    wallet = Wallet.objects.select_related("organisation").get(pk=wallet_id)
-    try:
-        # The till counts in the organisation's own currency.
-        if wallet.currency == wallet.organisation.currency:
-            bank.publish_funds(
-                organisation_id=wallet.organisation_id,
-                funded_nano=wallet.funded_nano + wallet.credit_limit_nano,
-                used_nano=wallet.used_nano,
-                version=wallet.version,
-                epoch=wallet.organisation.epoch,
-            )
-    except (RedisError, OSError) as error:
-        log.warning("funds of wallet %s not published yet: %s", wallet_id, type(error).__name__)
-        return False
-    Wallet.objects.filter(pk=wallet_id, version_published__lt=wallet.version).update(version_published=wallet.version)
-    return True
+def freeze(*, organisation: Organisation, actor: User | None, reason: str, address: str | None = None) -> Wallet:
+    """Let nothing in, out, be spent or expire; balance and debt stay. Again changes nothing (BIL-20)."""
+    return _set_frozen(organisation, clock.now(), actor=actor, reason=reason, address=address)
 
 
-def publish_missed(*, limit: int = 500) -> int:
-    """Publish the funds that changed but were not told. Returns how many were told now."""
-    missed = Wallet.objects.filter(version__gt=F("version_published")).values_list("pk", flat=True)[:limit]
-    return sum(publish(wallet_id=pk) for pk in list(missed))
+def thaw(*, organisation: Organisation, actor: User | None, reason: str, address: str | None = None) -> Wallet:
+    """End a freeze. What has expired meanwhile is taken out by the next call or job."""
+    return _set_frozen(organisation, None, actor=actor, reason=reason, address=address)
 
 
 def is_used(*, organisation_id: int) -> bool:
@@ -183,99 +270,76 @@ def check_currency(*, organisation: Organisation) -> None:
         raise CurrencyFixed(saved)
 
 
-def _claim(
+def _claw_back(
     organisation: Organisation,
-    kind: LedgerTransaction.Kind,
-    direction: str,
     amount_nano: int,
     idempotency_key: str,
     actor: User | None,
     reason: str,
-) -> tuple[Wallet, LedgerTransaction, bool]:
-    if not 0 < amount_nano <= AMOUNT_NANO_MAX:
-        raise BillingRefusal("An amount is more than zero and at most one billion.")
-    wallet = open(organisation=organisation)
+    address: str | None,
+    grant: Grant | None,
+    source: LedgerAccount.Kind | None,
+) -> LedgerTransaction | None:
+    """Take what remains of a grant, at most so much; None when there is nothing."""
+    if grant is None:
+        raise BillingRefusal("A claw-back names the grant that it takes from.")
+    standing = LedgerTransaction.objects.filter(idempotency_key=idempotency_key, kind=Kind.CLAWBACK).first()
+    if standing is not None:
+        return standing
+    wallet = wallet_book.locked(organisation)
+    wallet_book.refuse_if_frozen(wallet)
+    left_nano = Grant.objects.values_list("remaining_nano", flat=True).get(pk=grant.pk, wallet=wallet)
+    taken_nano = min(amount_nano, left_nano)
+    if not taken_nano:
+        return None
     booked, is_new = ledger.claim(
-        kind=kind,
+        kind=Kind.CLAWBACK,
         idempotency_key=idempotency_key,
-        contents=[organisation.pk, wallet.currency, direction, amount_nano],
+        contents=[organisation.pk, str(grant.pk)],
         actor=actor,
         reason=reason,
     )
-    return wallet, booked, is_new
+    if is_new:
+        wallet_book.take_out(
+            wallet,
+            booked,
+            taken_nano,
+            to=source or SINKS[Kind.CLAWBACK],
+            action="wallet.claw_back",
+            address=address,
+            first=grant,
+        )
+    return booked
 
 
-def _account(wallet: Wallet, kind: LedgerAccount.Kind) -> LedgerAccount:
-    return ledger.account(organisation=wallet.organisation, kind=kind, currency=wallet.currency)
+@transaction.atomic
+def _set_frozen(
+    organisation: Organisation, frozen_at: datetime | None, *, actor: User | None, reason: str, address: str | None
+) -> Wallet:
+    wallet = wallet_book.locked(organisation)
+    standing = Wallet.objects.filter(pk=wallet.pk, frozen_at__isnull=frozen_at is not None)
+    if standing.update(frozen_at=frozen_at, version=F("version") + 1):
+        audit.record(
+            actor=actor,
+            action="wallet.freeze" if frozen_at else "wallet.thaw",
+            target=wallet,
+            reason=reason,
+            changes={"frozen_at": [wallet.frozen_at, frozen_at]},
+            address=address,
+        )
+        transaction.on_commit(partial(publish, wallet_id=wallet.pk))
+    wallet.refresh_from_db()
+    return wallet
 
 
-def _wallet_of(moves: Sequence[ledger.Move]) -> Wallet:
+def _organisation_of(moves: Sequence[ledger.Move]) -> Organisation:
     for side in (side for debit, credit, _ in moves for side in (debit, credit)):
-        if side.organisation_id is not None:
-            return Wallet.objects.get(organisation_id=side.organisation_id, currency=side.currency)
+        if side.organisation is not None:
+            if side.currency != side.organisation.currency:
+                raise BillingRefusal("The transaction is of a currency that the organisation has left.")
+            return side.organisation
     raise BillingRefusal("The transaction touches no wallet.")
 
 
-def _book(
-    wallet: Wallet, booked: LedgerTransaction, moves: list[ledger.Move], *, action: str, address: str | None
-) -> None:
-    """Move the money and the wallet's totals together, paying debts out of a gain. Raises BalanceTooLow."""
-    purse, debt = (_account(wallet, kind) for kind in (LedgerAccount.Kind.WALLET, LedgerAccount.Kind.RECEIVABLE))
-    gain_nano = _net(moves, purse)
-    lent_nano = -_net(moves, debt)
-    for _ in range(_TRIES_MAX):
-        owed_nano = Wallet.objects.values_list("owed_nano", flat=True).get(pk=wallet.pk)
-        repaid_nano = max(0, min(gain_nano, owed_nano + lent_nano))
-        change_nano = gain_nano - repaid_nano
-        # balance = funded - used + owed, so what is neither usage nor debt came in as funds.
-        funded_nano = change_nano - (lent_nano - repaid_nano)
-        if _update(wallet, owed_nano, lent_nano - repaid_nano, funded_nano, change_nano):
-            break
-        _refuse_if_short(wallet, owed_nano, -change_nano)
-    else:
-        raise BillingRefusal("The wallet changes too quickly at the moment. Try again.")
-    ledger.move(booked, [*moves, *([(purse, debt, repaid_nano)] if repaid_nano else [])])
-    wallet.refresh_from_db()
-    balance_nano = wallet.balance_nano
-    audit.record(
-        actor=booked.actor,
-        action=action,
-        target=wallet,
-        reason=booked.reason,
-        changes={"balance_nano": [balance_nano - change_nano, balance_nano]},
-        address=address,
-    )
-    transaction.on_commit(partial(publish, wallet_id=wallet.pk))
-
-
-def _net(moves: Sequence[ledger.Move], side: LedgerAccount) -> int:
-    """Credits less debits of an account, in nano."""
-    return sum((credit == side) * nano - (debit == side) * nano for debit, credit, nano in moves)
-
-
-def _update(wallet: Wallet, owed_seen_nano: int, owed_nano: int, funded_nano: int, change_nano: int) -> bool:
-    """Change the totals if what is owed is as it was seen and the balance stays above its floor."""
-    standing = Wallet.objects.filter(
-        pk=wallet.pk, owed_nano=owed_seen_nano, funded_nano__lte=FUNDED_NANO_MAX - max(0, funded_nano)
-    )
-    if change_nano < 0:
-        floor = F("used_nano") - F("owed_nano") - F("credit_limit_nano") - change_nano
-        standing = standing.filter(funded_nano__gte=floor)
-    return bool(
-        standing.update(
-            funded_nano=F("funded_nano") + funded_nano,
-            owed_nano=F("owed_nano") + owed_nano,
-            version=F("version") + 1,
-        )
-    )
-
-
-def _refuse_if_short(wallet: Wallet, owed_seen_nano: int, needed_nano: int) -> None:
-    wallet.refresh_from_db()
-    if wallet.owed_nano != owed_seen_nano:
-        return
-    spendable_nano = wallet.balance_nano + wallet.credit_limit_nano
-    if needed_nano > spendable_nano:
-        raise BalanceTooLow(needed_nano=needed_nano, spendable_nano=spendable_nano, currency=wallet.currency)
-    if needed_nano < 0 and wallet.funded_nano > FUNDED_NANO_MAX + needed_nano:
-        raise BillingRefusal("The wallet cannot hold so much.")
+def _pk(row: Model | None) -> Any:
+    return None if row is None else row.pk

@@ -141,6 +141,7 @@ def _admission(
         record=record.encode(),
         deadline_ms=clock.now_ms() + engine.settler.deadline_ms,
         unposted_max=engine.unposted_max,
+        purse=passport.purse_for(model.id) if passport.purse or passport.purse_by_model else "",
     )
 
 

@@ -11,8 +11,9 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections
 from redis.exceptions import RedisError
 
-from accounts import selectors as accounts
+from billing import funds
 from billing import selectors as billing
+from billing.services import expiry
 from channels.services import upstream_keys
 from newapi.gateway import catalogue_loader
 from newapi.gateway import passports as passport_loader
@@ -194,26 +195,20 @@ class Engine:
         elif stale.what == "passport":
             await self.reload_passport(raw_key)
         elif stale.what == "till":
-            await self._once(("till", passport.organisation_id), lambda: self._load_till(passport))
+            await self._once(("till", passport.organisation_id), lambda: self._load_till(passport.organisation_id))
+        elif stale.what == "funds":
+            await self._once(("funds", passport.organisation_id), lambda: self._expire(passport.organisation_id))
         else:
             meter = meters[stale.meter]
             await self._once(("meter", meter.key), lambda: self._load_meter(passport, meter))
 
-    async def _load_till(self, passport: Passport) -> None:
-        # The epoch comes from the database too: this passport may be older than what a wiped Redis knew.
-        epoch, facts = await self._database_call(
-            lambda: (
-                accounts.epoch_of(organisation_id=passport.organisation_id),
-                billing.till_facts(organisation_id=passport.organisation_id, currency=passport.currency),
-            )
-        )
-        await self.till.load(
-            organisation_id=passport.organisation_id,
-            funded_nano=facts.funded_nano,
-            used_nano=facts.used_nano,
-            version=facts.version,
-            epoch=epoch,
-        )
+    async def _load_till(self, organisation_id: int) -> None:
+        # The epoch comes from the database too: a passport may be older than what a wiped Redis knew.
+        await self.till.load(await self._database_call(lambda: funds.of_organisation(organisation_id)))
+
+    async def _expire(self, organisation_id: int) -> None:
+        """Some money has ended since the till was told of it: take it out first, whatever the job is doing."""
+        await self._database_call(lambda: expiry.expire(organisation_id=organisation_id))
 
     async def _load_meter(self, passport: Passport, meter: Meter) -> None:
         kind = SPENDERS[meter.scope.partition(":")[0]]

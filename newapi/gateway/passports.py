@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from accounts.models import APIKey, Membership
 from accounts.selectors import api_key_by_digest
+from billing.selectors import open_purses
 from channels.access import Reach
 from moderation.selectors import Granted, Standing, approvals_of, restrictions_of
 from newapi.gateway import limits
@@ -59,6 +60,14 @@ class Passport:
     slowings: tuple[Standing, ...]
     approvals: tuple[Granted, ...]
     has_label_opt_out: bool
+    # Money of the organisation that only calls of this key's project, or only calls to a model, may spend: the purse
+    # for any model, and by model id those for one. Empty: none.
+    purse: str
+    purse_by_model: Mapping[int, str]
+
+    def purse_for(self, model_id: int) -> str:
+        """The purse that a call to a model spends first: the narrowest one that has something left."""
+        return self.purse_by_model.get(model_id, self.purse) if self.purse_by_model else self.purse
 
     def rules_for(self, model_id: int) -> Rules:
         """The limits of a call to a model."""
@@ -135,6 +144,7 @@ def load(digest: bytes) -> Passport | None:
         granted for granted in approvals_of(organisation_id=key.organisation_id) if granted.api_key_id in (None, key.pk)
     )
     rules, rules_by_model = limits.load(key, membership)
+    purse, purse_by_model = _purses(key)
     return Passport(
         api_key_id=key.pk,
         organisation_id=key.organisation_id,
@@ -165,7 +175,27 @@ def load(digest: bytes) -> Passport | None:
         slowings=tuple(standing for standing in standings if standing.rate_per_minute is not None),
         approvals=approvals,
         has_label_opt_out=any(granted.kind == "label_opt_out" for granted in approvals),
+        purse=purse,
+        purse_by_model=purse_by_model,
     )
+
+
+def _purses(key: APIKey) -> tuple[str, dict[int, str]]:
+    """The purse for calls to any model, and those for one model. Test calls cost nothing and spend none."""
+    if key.is_test:
+        return "", {}
+    own = [
+        purse
+        for purse in open_purses(organisation_id=key.organisation_id)
+        if purse.project_id in (None, key.project_id)
+    ]
+    for_any = next((str(purse.id) for purse in own if purse.model_id is None), "")
+    by_model: dict[int, str] = {}
+    # A purse of project and model is narrower than one of the project, and that one than one of the model.
+    for purse in sorted(own, key=lambda purse: purse.project_id is None):
+        if purse.model_id is not None and (purse.project_id is not None or not for_any):
+            by_model.setdefault(purse.model_id, str(purse.id))
+    return for_any, by_model
 
 
 def _closed(key: APIKey, membership: Membership | None) -> Closed | None:

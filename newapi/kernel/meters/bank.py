@@ -11,6 +11,7 @@ from redis.exceptions import NoScriptError
 
 from newapi.kernel import clock
 from newapi.kernel.meters import keys, scripts
+from newapi.kernel.meters.funds import Funds, PurseFunds
 from newapi.kernel.meters.scripts import Script
 
 
@@ -29,21 +30,13 @@ def _run(script: Script, names: list[str], *args: Any) -> Any:
 
 def publish_epoch(*, organisation_id: int, epoch: int) -> None:
     """Make every worker reload what it knows of an organisation before its next call."""
-    _run(scripts.LOAD, [keys.till(organisation_id)], 0, 0, 0, epoch, clock.now_ms(), "news")
+    nothing_new = Funds(organisation_id, epoch, funded_nano=0, used_nano=0, version=0)
+    _run(scripts.LOAD, [keys.till(organisation_id)], *nothing_new.args("news"))
 
 
-def publish_funds(*, organisation_id: int, funded_nano: int, used_nano: int, version: int, epoch: int) -> None:
+def publish_funds(funds: Funds) -> None:
     """Tell a till that stands how much has come in; a cold one is left to load on its next call."""
-    _run(
-        scripts.LOAD,
-        [keys.till(organisation_id)],
-        funded_nano,
-        used_nano,
-        version,
-        epoch,
-        clock.now_ms(),
-        "news",
-    )
+    _run(scripts.LOAD, [keys.till(funds.organisation_id)], *funds.args("news"))
 
 
 def publish_catalogue(version: int) -> None:
@@ -54,29 +47,36 @@ def publish_catalogue(version: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A usage event in the stream that waits to be posted. `event` is JSON."""
+    """A usage event in the stream that waits to be posted. `event` is JSON; `purse` its purse's id, or empty."""
 
     shard: int
     entry_id: bytes
     organisation_id: int
     cost_nano: int
     event: bytes
+    purse: str = ""
 
 
 def unposted(*, shard: int, limit: int) -> list[Entry]:
     """The oldest entries of a shard's stream."""
     rows: Any = connection().xrange(keys.usage(shard), count=limit)
-    return [Entry(shard, entry_id, int(fields[b"o"]), int(fields[b"c"]), fields[b"e"]) for entry_id, fields in rows]
+    return [
+        # Entries of a version without purses do not name one.
+        Entry(shard, entry_id, int(told[b"o"]), int(told[b"c"]), told[b"e"], told.get(b"p", b"").decode())
+        for entry_id, told in rows
+    ]
 
 
-def posted(*, organisation_id: int, used_nano: int, entries: Iterable[Entry]) -> int:
+def posted(*, organisation_id: int, used_nano: int, entries: Iterable[Entry], purses: Iterable[PurseFunds] = ()) -> int:
     """After commit: take entries of one organisation out of the stream and out of pending. Returns how many were.
 
-    `used_nano` is the organisation's total posted usage in the database, read after the commit.
+    `used_nano` is the organisation's total posted usage in the database without what purses paid, read after the
+    commit; `purses` are those that the organisation has.
     """
-    flat: list[Any] = [item for entry in entries for item in (entry.entry_id, entry.cost_nano)]
+    told = [item for purse in purses for item in (purse.id, purse.used_nano)]
+    flat: list[Any] = [item for entry in entries for item in (entry.entry_id, entry.cost_nano, entry.purse)]
     names = [keys.till(organisation_id), keys.usage(keys.shard_of(organisation_id))]
-    return _run(scripts.POST, names, used_nano, *flat)
+    return _run(scripts.POST, names, used_nano, len(told) // 2, *told, *flat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,7 @@ class Hold:
     record: bytes
     seen_tokens: int | None
     deadline_ms: int
+    purse: str = ""
 
 
 def holds(*, shard: int, due_before_ms: int | None = None, limit: int = 200) -> list[Hold]:
@@ -107,11 +108,20 @@ def holds(*, shard: int, due_before_ms: int | None = None, limit: int = 200) -> 
     for (name, deadline), raw, mark in zip(found, records, marks, strict=True):
         if raw is None:
             continue
-        nano, granted, charges, record = raw.split(b"|", 3)
+        nano, purse, record = held(raw)
+        _, granted, charges, _ = raw.split(b"|", 3)
         charged = tuple(charge.split(" ")[0] for charge in charges.decode().split(",") if charge)
         seen = None if mark is None else int(mark)
-        result.append(Hold(shard, name.decode(), int(nano), int(granted), charged, record, seen, int(deadline)))
+        result.append(Hold(shard, name.decode(), nano, int(granted), charged, record, seen, int(deadline), purse))
     return result
+
+
+def held(raw: bytes) -> tuple[int, str, bytes]:
+    """Of a hold as the till keeps it: its nano, its purse (or empty), and its record."""
+    nano, _, _, rest = raw.split(b"|", 3)
+    # A hold of a version without purses goes on with its record, an object in JSON.
+    purse, record = (b"", rest) if rest.startswith(b"{") else rest.split(b"|", 1)
+    return int(nano), purse.decode(), record
 
 
 def sweep(*, hold: Hold, organisation_id: int, cost_nano: int, tokens: int, event: bytes) -> bool:
@@ -120,7 +130,17 @@ def sweep(*, hold: Hold, organisation_id: int, cost_nano: int, tokens: int, even
     names += [keys.usage(hold.shard), *hold.charges]
     now_ms = clock.now_ms()
     answer = _run(
-        scripts.SETTLE, names, hold.request_id, cost_nano, tokens, event, "sweep", now_ms, "", organisation_id
+        scripts.SETTLE,
+        names,
+        hold.request_id,
+        cost_nano,
+        tokens,
+        event,
+        "sweep",
+        now_ms,
+        "",
+        organisation_id,
+        hold.purse,
     )
     return answer == b"OK"
 

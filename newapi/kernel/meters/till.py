@@ -6,10 +6,11 @@ from typing import Any
 
 from newapi.kernel import clock
 from newapi.kernel.meters import keys, scripts, windows
+from newapi.kernel.meters.funds import Funds
 from newapi.kernel.meters.pipe import Down, Pipe
 from newapi.kernel.meters.windows import Window
 
-__all__ = ["Admission", "Admitted", "Down", "Meter", "Refused", "Stale", "Till"]
+__all__ = ["Admission", "Admitted", "Down", "Funds", "Meter", "Refused", "Stale", "Till"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ class Admission:
     record: bytes
     deadline_ms: int
     unposted_max: int
+    # The purse whose money the call may spend before the general funds, by its id; empty: none.
+    purse: str = ""
 
 
 @dataclass(slots=True)
@@ -102,7 +105,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """Something must be loaded before asking again: `till`, `passport`, `catalogue`, or the meter of that index."""
+    """Something must be brought up to date before asking again.
+
+    `till`, `passport`, `catalogue`, `funds` (some have expired), or the meter of that index.
+    """
 
     what: str
     meter: int = -1
@@ -141,6 +147,7 @@ class Till:
             ask.record,
             ask.unposted_max,
             *windows.calendar_ends(now_ms),
+            ask.purse,
             *ask.meters.args,
         ]
         try:
@@ -191,6 +198,7 @@ class Till:
             clock.now_ms(),
             born,
             organisation_id,
+            admission.purse,
         )
 
     async def renew(self, *, shard: int, deadline_ms: int, seen: Sequence[tuple[str, int]]) -> int:
@@ -207,18 +215,9 @@ class Till:
         verdict = _read_admission(answer) if answer[0] != b"OK" else None
         return verdict if isinstance(verdict, Stale) else None
 
-    async def load(self, *, organisation_id: int, funded_nano: int, used_nano: int, version: int, epoch: int) -> None:
+    async def load(self, funds: Funds) -> None:
         """Open a cold till with what the database says; news for one that stands."""
-        await self.pipe.run(
-            scripts.LOAD,
-            [keys.till(organisation_id)],
-            funded_nano,
-            used_nano,
-            version,
-            epoch,
-            clock.now_ms(),
-            "load",
-        )
+        await self.pipe.run(scripts.LOAD, [keys.till(funds.organisation_id)], *funds.args("load"))
 
     async def load_meter(self, *, meter: Meter, used_nano: int) -> None:
         """Give a spend meter what the database says was spent in its window."""

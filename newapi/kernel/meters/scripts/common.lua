@@ -24,3 +24,21 @@ local function greater(a, b)
 end
 
 local function whole(number) return string.format('%.0f', number) end
+
+-- Change what a purse holds or what is pending on it, and move into the till's pending what goes beyond its money:
+-- that much the general funds must bear. Absent values stay. A purse holds less than 2^53, so doubles count it.
+local function shift(till, purse, more_pending, funded, used)
+  local names = {'p:' .. purse, 'f:' .. purse, 'u:' .. purse}
+  local seen = redis.call('HMGET', till, unpack(names))
+  local before = {tonumber(seen[1] or '0'), tonumber(seen[2] or '0'), tonumber(seen[3] or '0')}
+  local after = {before[1] + more_pending, funded or before[2], math.max(used or 0, before[3])}
+  local function beyond(now) return math.max(0, now[1] - math.max(0, now[2] - now[3])) end
+  redis.call('HSET', till, names[1], whole(after[1]), names[2], whole(after[2]), names[3], whole(after[3]))
+  local moved = beyond(after) - beyond(before)
+  if moved ~= 0 then redis.call('HINCRBY', till, 'pending', whole(moved)) end
+end
+
+-- Add to what is pending, on a purse or, without one, on the general funds.
+local function pend(till, purse, nano)
+  if purse and purse ~= '' then shift(till, purse, nano) else redis.call('HINCRBY', till, 'pending', whole(nano)) end
+end

@@ -3,7 +3,8 @@
 -- KEYS 1 till, 2 holds, 3 due, 4 marks, 5 usage stream, 6.. the meters that were charged
 -- ARGV 1 request id, 2 actual nano, 3 actual tokens, 4 event (JSON), 5 mode: settle, again (a repeat after a
 --      lost answer), sweep, or void (the call was refused because nobody heard of its admission: it is undone
---      without an event), 6 now ms, 7 born of the till at admission, 8 organisation id
+--      without an event), 6 now ms, 7 born of the till at admission, 8 organisation id,
+--      9 the purse of its admission, or empty
 -- Answers: OK, LATE (no hold stood, the event was appended), GONE (nothing was left to do), RENEWED (sweep only)
 local rid, actual = ARGV[1], tonumber(ARGV[2])
 local record = redis.call('HGET', KEYS[2], rid)
@@ -13,8 +14,8 @@ if not record then
   if ARGV[5] == 'void' then return 'GONE' end
   local wiped = redis.call('HGET', KEYS[1], 'born') ~= ARGV[7]
   if ARGV[5] == 'sweep' or (ARGV[5] == 'again' and not wiped) then return 'GONE' end
-  redis.call('HINCRBY', KEYS[1], 'pending', whole(actual))
-  redis.call('XADD', KEYS[5], '*', 'o', ARGV[8], 'c', whole(actual), 'e', ARGV[4])
+  pend(KEYS[1], ARGV[9], actual)
+  redis.call('XADD', KEYS[5], '*', 'o', ARGV[8], 'c', whole(actual), 'p', ARGV[9], 'e', ARGV[4])
   return 'LATE'
 end
 if ARGV[5] == 'sweep' then
@@ -47,7 +48,7 @@ end
 redis.call('HDEL', KEYS[2], rid)
 redis.call('ZREM', KEYS[3], rid)
 redis.call('HDEL', KEYS[4], rid)
-redis.call('HINCRBY', KEYS[1], 'pending', whole(actual - tonumber(nano)))
+pend(KEYS[1], ARGV[9], actual - tonumber(nano))
 if ARGV[5] == 'void' then return 'OK' end
-redis.call('XADD', KEYS[5], '*', 'o', ARGV[8], 'c', whole(actual), 'e', ARGV[4])
+redis.call('XADD', KEYS[5], '*', 'o', ARGV[8], 'c', whole(actual), 'p', ARGV[9], 'e', ARGV[4])
 return 'OK'

@@ -1,0 +1,98 @@
+"""What the tills are told of wallets: running totals that only the database decides."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import F, Min, Q
+
+from accounts.selectors import epoch_of
+from billing.models import Grant, Wallet
+from newapi.kernel import clock
+from newapi.kernel.meters.funds import Funds, PurseFunds
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Running totals of a wallet at one moment, in nano, with those of its purses, which are part of them."""
+
+    funded_nano: int
+    used_nano: int
+    credit_limit_nano: int
+    version: int
+    frozen_at: datetime | None
+    purses: tuple[PurseFunds, ...]
+
+    @property
+    def general_used_nano(self) -> int:
+        """What was used in all, without what purses paid."""
+        return self.used_nano - sum(purse.used_nano for purse in self.purses)
+
+    @property
+    def general_funded_nano(self) -> int:
+        """What came in for any call, with the credit limit."""
+        return self.funded_nano - sum(purse.funded_nano for purse in self.purses) + self.credit_limit_nano
+
+
+def totals(organisation_ids: Iterable[int]) -> dict[int, Totals]:
+    """The totals of the wallets that tills count: those in their organisations' own currency.
+
+    One statement, so that a wallet and its purses are of one moment.
+    """
+    columns = ("organisation_id", "funded_nano", "used_nano", "credit_limit_nano", "version", "frozen_at")
+    rows = Wallet.objects.filter(organisation__in=list(organisation_ids), currency=F("organisation__currency"))
+    purses: dict[int, list[PurseFunds]] = defaultdict(list)
+    found = {}
+    of_purse = ("purses__pk", "purses__funded_nano", "purses__used_nano")
+    for row in rows.order_by("organisation_id", "purses__pk").values_list(*columns, *of_purse):
+        found[row[0]] = row[1 : len(columns)]
+        if row[len(columns)] is not None:
+            purses[row[0]].append(PurseFunds(*row[len(columns) :]))
+    return {pk: Totals(*values, purses=tuple(purses[pk])) for pk, values in found.items()}
+
+
+def of_organisation(organisation_id: int) -> Funds:
+    """What an organisation's till is told; zeros when it has no wallet yet. A frozen wallet has nothing to spend.
+
+    The epoch is read first: what changes later makes the news old, never wrongly new.
+    """
+    epoch = epoch_of(organisation_id=organisation_id)
+    known = totals([organisation_id]).get(organisation_id)
+    if known is None:
+        return Funds(organisation_id, epoch, funded_nano=0, used_nano=0, version=0)
+    return of_totals(organisation_id, known, epoch=epoch, dry_ms=0 if known.frozen_at else _dry_ms(organisation_id))
+
+
+def of_totals(organisation_id: int, known: Totals, *, epoch: int = 0, dry_ms: int = 0) -> Funds:
+    """What a till is told of these totals: of a frozen wallet, that nothing ever came in."""
+    purses = known.purses
+    if known.frozen_at:
+        purses = tuple(PurseFunds(purse.id, 0, purse.used_nano) for purse in purses)
+    return Funds(
+        organisation_id=organisation_id,
+        epoch=epoch,
+        funded_nano=0 if known.frozen_at else known.general_funded_nano,
+        used_nano=known.general_used_nano,
+        version=known.version,
+        dry_ms=dry_ms,
+        purses=purses,
+    )
+
+
+def _dry_ms(organisation_id: int) -> int:
+    """The next moment at which some of the money is no longer to be spent; 0 when there is none to come."""
+    now = clock.now()
+    own = Q(wallet__organisation_id=organisation_id, wallet__currency=F("wallet__organisation__currency"))
+    grants = Grant.objects.filter(own, remaining_nano__gt=0, expires_at__gt=now)
+    lines = Wallet.objects.filter(
+        organisation_id=organisation_id,
+        currency=F("organisation__currency"),
+        credit_until__gt=now,
+        credit_limit_nano__gt=F("drawn_nano"),
+    )
+    ends = (
+        grants.aggregate(first=Min("expires_at"))["first"],
+        lines.aggregate(first=Min("credit_until"))["first"],
+    )
+    return min((clock.to_ms(end) for end in ends if end is not None), default=0)

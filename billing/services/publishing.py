@@ -1,0 +1,32 @@
+"""Telling tills the funds of their wallets, after commit; repeated by a job while Redis is away."""
+
+import logging
+
+from django.db.models import F
+from redis.exceptions import RedisError
+
+from billing import funds
+from billing.models import Wallet
+from newapi.kernel.meters import bank
+
+log = logging.getLogger(__name__)
+
+
+def publish(*, wallet_id: int) -> bool:
+    """Tell the till what has come in. False when Redis is out of reach; the job repeats it then."""
+    wallet = Wallet.objects.select_related("organisation").get(pk=wallet_id)
+    try:
+        # The till counts in the organisation's own currency.
+        if wallet.currency == wallet.organisation.currency:
+            bank.publish_funds(funds.of_organisation(wallet.organisation_id))
+    except (RedisError, OSError) as error:
+        log.warning("funds of wallet %s not published yet: %s", wallet_id, type(error).__name__)
+        return False
+    Wallet.objects.filter(pk=wallet_id, version_published__lt=wallet.version).update(version_published=wallet.version)
+    return True
+
+
+def publish_missed(*, limit: int = 500) -> int:
+    """Publish the funds that changed but were not told. Returns how many were told now."""
+    missed = Wallet.objects.filter(version__gt=F("version_published")).values_list("pk", flat=True)[:limit]
+    return sum(publish(wallet_id=pk) for pk in list(missed))

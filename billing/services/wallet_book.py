@@ -1,0 +1,235 @@
+"""The one place where a wallet's totals, its grants and the ledger change together. Called by services only.
+
+balance = funded - used + owed = what remains of the grants - drawn. Whoever calls holds a database transaction and
+the wallet's row locked.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from django.db import transaction
+from django.db.models import F
+
+from accounts.models import Organisation, User
+from accounts.services import audit
+from billing.errors import BalanceTooLow, BillingRefusal, WalletFrozen
+from billing.models import Grant, LedgerAccount, LedgerTransaction, Wallet
+from billing.services import ledger
+from billing.services.grants import Holdings, Raced, Terms
+from billing.services.publishing import publish
+from newapi.kernel import money
+
+Place = LedgerAccount.Kind
+AMOUNT_NANO_MAX = 10**9 * money.NANO
+# Leaves room for one more amount below the end of a bigint.
+FUNDED_NANO_MAX = 8 * 10**18
+
+
+@dataclass(slots=True)
+class Change:
+    """How a wallet's totals change, in nano."""
+
+    funded: int = 0
+    owed: int = 0
+    drawn: int = 0
+
+
+def locked(organisation: Organisation) -> Wallet:
+    """The organisation's wallet in its currency, made at first need, with its row locked."""
+    Wallet.objects.get_or_create(organisation=organisation, currency=organisation.currency)
+    wallets = Wallet.objects.select_for_update().select_related("organisation")
+    return wallets.get(organisation=organisation, currency=organisation.currency)
+
+
+def claim(
+    organisation: Organisation,
+    kind: LedgerTransaction.Kind,
+    contents: list[object],
+    amount_nano: int,
+    idempotency_key: str,
+    actor: User | None,
+    reason: str,
+) -> tuple[Wallet, LedgerTransaction, bool]:
+    """The locked wallet, and the transaction under its key, with whether it is new.
+
+    `contents` begins with the direction. Raises BillingRefusal, IdempotencyConflict.
+    """
+    if not 0 < amount_nano <= AMOUNT_NANO_MAX:
+        raise BillingRefusal("An amount is more than zero and at most one billion.")
+    wallet = locked(organisation)
+    booked, is_new = ledger.claim(
+        kind=kind,
+        idempotency_key=idempotency_key,
+        contents=[organisation.pk, wallet.currency, contents[0], amount_nano, *contents[1:]],
+        actor=actor,
+        reason=reason,
+    )
+    return wallet, booked, is_new
+
+
+def refuse_if_frozen(wallet: Wallet) -> None:
+    """Raises WalletFrozen."""
+    if wallet.frozen_at is not None:
+        raise WalletFrozen(wallet.organisation)
+
+
+def account(wallet: Wallet, kind: LedgerAccount.Kind) -> LedgerAccount:
+    """One of the organisation's accounts in the wallet's currency."""
+    return ledger.account(organisation=wallet.organisation, kind=kind, currency=wallet.currency)
+
+
+def put_in(
+    wallet: Wallet,
+    booked: LedgerTransaction,
+    amount_nano: int,
+    *,
+    of: LedgerAccount.Kind,
+    category: str,
+    terms: Terms,
+    action: str,
+    address: str | None,
+) -> None:
+    """Money from one of the platform's accounts becomes a grant, after it has paid what is owed and drawn.
+
+    Money that only some calls may spend pays nothing.
+    """
+    holdings, change = Holdings(wallet), Change(funded=amount_nano)
+    is_general = terms.project is None and terms.model is None
+    paid_nano = pay_debts(wallet, change, amount_nano) if is_general else 0
+    holdings.give(booked, amount_nano, terms=terms, category=category, spent_nano=paid_nano)
+    place = ledger.account(organisation=None, kind=of, currency=wallet.currency)
+    moves = [(place, account(wallet, Place.WALLET), amount_nano)]
+    book(wallet, booked, holdings, change, moves, action=action, address=address)
+
+
+def take_out(
+    wallet: Wallet,
+    booked: LedgerTransaction,
+    amount_nano: int,
+    *,
+    to: LedgerAccount.Kind,
+    action: str,
+    address: str | None,
+    first: Grant | None = None,
+    may_owe: bool = False,
+) -> None:
+    """Money of the wallet goes to one of the platform's accounts.
+
+    Out of `first`, then of what any call may spend, then of the credit line; what is missing is owed, if it may be.
+    Raises BalanceTooLow.
+    """
+    holdings, change = Holdings(wallet), Change(funded=-amount_nano)
+    lacking_nano = holdings.take(amount_nano, first=first)
+    change.drawn = min(lacking_nano, max(0, wallet.credit_limit_nano - wallet.drawn_nano))
+    change.owed = lacking_nano - change.drawn
+    if change.owed and not may_owe:
+        raise _too_low(wallet, amount_nano, spendable_nano=amount_nano - change.owed)
+    place = ledger.account(organisation=None, kind=to, currency=wallet.currency)
+    parts = {Place.WALLET: amount_nano - change.owed, Place.RECEIVABLE: change.owed}
+    moves = [(account(wallet, kind), place, nano) for kind, nano in parts.items() if nano]
+    book(wallet, booked, holdings, change, moves, action=action, address=address)
+
+
+def undo(
+    wallet: Wallet,
+    booked: LedgerTransaction,
+    reversal: LedgerTransaction,
+    moves: list[ledger.Move],
+    *,
+    address: str | None,
+) -> None:
+    """Book the opposite of a transaction. `moves` are the opposites of its transfers. Raises BalanceTooLow."""
+    purse, debt = account(wallet, Place.WALLET), account(wallet, Place.RECEIVABLE)
+    if booked.kind == LedgerTransaction.Kind.USAGE:
+        # What was owed for it may have been paid since: give all back to the wallet, which pays debts first.
+        moves = [(revenue, purse, nano) for revenue, _, nano in moves]
+    gain_nano, lent_nano = _net(moves, purse), -_net(moves, debt)
+    holdings, change = Holdings(wallet), Change(owed=lent_nano)
+    if gain_nano < 0:
+        lacking_nano = holdings.take(-gain_nano, first=Grant.objects.filter(transaction=booked).first())
+        change.drawn = lacking_nano
+        if wallet.drawn_nano + lacking_nano > wallet.credit_limit_nano:
+            room_nano = max(0, wallet.credit_limit_nano - wallet.drawn_nano)
+            raise _too_low(wallet, -gain_nano, spendable_nano=-gain_nano - lacking_nano + room_nano)
+    change.funded = gain_nano - lent_nano
+    paid_nano = pay_debts(wallet, change, gain_nano) if gain_nano > 0 else 0
+    if gain_nano > paid_nano:
+        left_nano = holdings.put_back(booked, gain_nano - paid_nano)
+        if left_nano:
+            holdings.give(reversal, left_nano, terms=Terms(), category=Grant.Category.PAID)
+    book(wallet, reversal, holdings, change, moves, action="wallet.reverse", address=address)
+
+
+def pay_debts(wallet: Wallet, change: Change, gain_nano: int) -> int:
+    """Let a gain pay what is owed, then what is drawn. Returns how much that takes; `change` says it too."""
+    owed_nano = min(gain_nano, wallet.owed_nano + change.owed)
+    drawn_nano = min(gain_nano - owed_nano, wallet.drawn_nano + change.drawn)
+    change.owed -= owed_nano
+    change.drawn -= drawn_nano
+    return owed_nano + drawn_nano
+
+
+def book(
+    wallet: Wallet,
+    booked: LedgerTransaction,
+    holdings: Holdings,
+    change: Change,
+    moves: Sequence[ledger.Move],
+    *,
+    action: str,
+    address: str | None,
+) -> None:
+    """Write it all. Transfers to the receivable follow from how what is owed changes. Raises Raced, BillingRefusal."""
+    if wallet.funded_nano + max(0, change.funded) > FUNDED_NANO_MAX:
+        raise BillingRefusal("The wallet cannot hold so much.")
+    balance_nano = wallet.balance_nano
+    update(wallet, change)
+    ledger.move(booked, [*moves, *_repayment(wallet, change, moves)])
+    holdings.save(booked)
+    wallet.refresh_from_db(fields=["funded_nano", "used_nano", "owed_nano", "drawn_nano", "version"])
+    audit.record(
+        actor=booked.actor,
+        action=action,
+        target=wallet,
+        reason=booked.reason,
+        changes={"balance_nano": [balance_nano, wallet.balance_nano]},
+        address=address,
+    )
+    transaction.on_commit(partial(publish, wallet_id=wallet.pk))
+
+
+def update(wallet: Wallet, change: Change) -> None:
+    """Change the totals, guarded by what was read of them. Raises Raced."""
+    standing = Wallet.objects.filter(
+        pk=wallet.pk,
+        funded_nano=wallet.funded_nano,
+        used_nano=wallet.used_nano,
+        owed_nano=wallet.owed_nano,
+        drawn_nano=wallet.drawn_nano,
+        credit_limit_nano=wallet.credit_limit_nano,
+        frozen_at=wallet.frozen_at,
+    )
+    if not standing.update(
+        funded_nano=F("funded_nano") + change.funded,
+        owed_nano=F("owed_nano") + change.owed,
+        drawn_nano=F("drawn_nano") + change.drawn,
+        version=F("version") + 1,
+    ):
+        raise Raced
+
+
+def _repayment(wallet: Wallet, change: Change, moves: Sequence[ledger.Move]) -> list[ledger.Move]:
+    """What the wallet pays of its debt: how much less is owed than the moves alone would leave."""
+    purse, debt = account(wallet, Place.WALLET), account(wallet, Place.RECEIVABLE)
+    repaid_nano = -_net(moves, debt) - change.owed
+    return [(purse, debt, repaid_nano)] if repaid_nano else []
+
+
+def _net(moves: Sequence[ledger.Move], side: LedgerAccount) -> int:
+    """Credits less debits of an account, in nano."""
+    return sum((credit == side) * nano - (debit == side) * nano for debit, credit, nano in moves)
+
+
+def _too_low(wallet: Wallet, needed_nano: int, *, spendable_nano: int) -> BalanceTooLow:
+    return BalanceTooLow(needed_nano=needed_nano, spendable_nano=spendable_nano, currency=wallet.currency)
