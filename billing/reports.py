@@ -53,7 +53,8 @@ class GroupSum:
 class Balance:
     """What an organisation has, in nano. `is_live` is False when the till could not be asked.
 
-    available = posted balance + credit limit - pending, which is what the next call is judged by.
+    available = posted balance + credit limit - pending, which is what the next call is judged by. Of it, `scoped_nano`
+    can be spent by some calls only: see billing.models.Purse.
     """
 
     posted_nano: int
@@ -61,6 +62,7 @@ class Balance:
     available_nano: int
     currency: str
     is_live: bool
+    scoped_nano: int = 0
 
 
 # All tokens of a row, for the database to sum.
@@ -143,14 +145,28 @@ def balance(*, organisation: Organisation) -> Balance:
     wallet = Wallet.objects.filter(organisation=organisation, currency=organisation.currency).first()
     posted_nano = wallet.balance_nano - wallet.owed_nano if wallet else 0
     limit_nano = wallet.credit_limit_nano if wallet else 0
+    scoped_nano = _in_purses_nano(wallet) if wallet else 0
+    currency = organisation.currency
     try:
         state = bank.till_state(organisation.pk)
     except (RedisError, OSError):
-        return Balance(posted_nano, 0, posted_nano + limit_nano, organisation.currency, is_live=False)
-    # A cold till has nothing pending; it is loaded by the next call.
-    pending_nano = state.pending_nano if state else 0
-    available_nano = state.available_nano if state else posted_nano + limit_nano
-    return Balance(posted_nano, pending_nano, available_nano, organisation.currency, is_live=True)
+        return Balance(posted_nano, 0, posted_nano + limit_nano, currency, is_live=False, scoped_nano=scoped_nano)
+    if state is None:
+        # A cold till has nothing pending; it is loaded by the next call.
+        return Balance(posted_nano, 0, posted_nano + limit_nano, currency, is_live=True, scoped_nano=scoped_nano)
+    return Balance(
+        posted_nano,
+        state.pending_nano + state.pending_in_purses_nano,
+        state.available_nano + state.scoped_nano,
+        currency,
+        is_live=True,
+        scoped_nano=state.scoped_nano,
+    )
+
+
+def _in_purses_nano(wallet: Wallet) -> int:
+    left = wallet.purses.aggregate(left=Sum(F("funded_nano") - F("used_nano")))["left"]
+    return int(left or 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,6 +180,8 @@ class Holdings:
     def _save_purses(self) -> None:
         """Purses that gain their first money, or lose their last, change which one a call may spend."""
         for pk in self._funded.keys() | self._used.keys():
+            if not (self._funded[pk] or self._used[pk]):
+                continue
             before = Purse.objects.get(pk=pk)
             Purse.objects.filter(pk=pk).update(
                 funded_nano=F("funded_nano") + self._funded[pk], used_nano=F("used_nano") + self._used[pk]

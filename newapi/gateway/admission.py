@@ -141,7 +141,7 @@ def _admission(
         record=record.encode(),
         deadline_ms=clock.now_ms() + engine.settler.deadline_ms,
         unposted_max=engine.unposted_max,
-        purse=passport.purse_for(model.id) if passport.purse or passport.purse_by_model else "",
+        purse=record.purse,
     )
 
 
@@ -176,6 +176,7 @@ def _record(caller: Caller, call: Call, permit: Permit) -> UsageRecord:
         modality=call.modality,
         domain=passport.domain,
         is_test=passport.is_test,
+        purse=passport.purse_for(permit.model.id),
     )
 
 

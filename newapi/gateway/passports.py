@@ -61,11 +61,11 @@ class Passport:
     approvals: tuple[Granted, ...]
     has_label_opt_out: bool
     # Money of the organisation that only calls of this key's project, or only calls to a model, may spend: the purse
-    # for any model, and by model id those for one. Empty: none.
-    purse: str
-    purse_by_model: Mapping[int, str]
+    # for any model, and by model id those for one. None: none.
+    purse: int | None
+    purse_by_model: Mapping[int, int]
 
-    def purse_for(self, model_id: int) -> str:
+    def purse_for(self, model_id: int) -> int | None:
         """The purse that a call to a model spends first: the narrowest one that has something left."""
         return self.purse_by_model.get(model_id, self.purse) if self.purse_by_model else self.purse
 
@@ -180,21 +180,21 @@ def load(digest: bytes) -> Passport | None:
     )
 
 
-def _purses(key: APIKey) -> tuple[str, dict[int, str]]:
+def _purses(key: APIKey) -> tuple[int | None, dict[int, int]]:
     """The purse for calls to any model, and those for one model. Test calls cost nothing and spend none."""
     if key.is_test:
-        return "", {}
+        return None, {}
     own = [
         purse
         for purse in open_purses(organisation_id=key.organisation_id)
         if purse.project_id in (None, key.project_id)
     ]
-    for_any = next((str(purse.id) for purse in own if purse.model_id is None), "")
-    by_model: dict[int, str] = {}
+    for_any = next((purse.id for purse in own if purse.model_id is None), None)
+    by_model: dict[int, int] = {}
     # A purse of project and model is narrower than one of the project, and that one than one of the model.
     for purse in sorted(own, key=lambda purse: purse.project_id is None):
-        if purse.model_id is not None and (purse.project_id is not None or not for_any):
-            by_model.setdefault(purse.model_id, str(purse.id))
+        if purse.model_id is not None and (purse.project_id is not None or for_any is None):
+            by_model.setdefault(purse.model_id, purse.id)
     return for_any, by_model
 
 

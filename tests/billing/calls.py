@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 
 from accounts.models import APIKey, Organisation
-from billing import selectors
+from billing import funds, selectors
 from billing.models import PriceVersion
 from billing.pricing import Costs, Tokens, price
 from billing.usage_record import UsageRecord
@@ -107,18 +107,8 @@ def warm(organisation: Organisation) -> None:
     """Open an organisation's till with what the database says."""
     bank.publish_catalogue(1)
     organisation.refresh_from_db()
-    facts = selectors.till_facts(organisation_id=organisation.pk, currency=organisation.currency)
-
-    async def load(till: Till) -> None:
-        await till.load(
-            organisation_id=organisation.pk,
-            funded_nano=facts.funded_nano,
-            used_nano=facts.used_nano,
-            version=facts.version,
-            epoch=organisation.epoch,
-        )
-
-    with_till(load)
+    told = funds.of_organisation(organisation.pk)
+    with_till(lambda till: till.load(told))
 
 
 def admission(record: UsageRecord, *, hold_nano: int, meters: tuple[Meter, ...] = ()) -> Admission:
@@ -138,6 +128,7 @@ def admission(record: UsageRecord, *, hold_nano: int, meters: tuple[Meter, ...] 
         record=record.encode(),
         deadline_ms=clock.now_ms() + DEADLINE_MS,
         unposted_max=1_000_000,
+        purse=None if record.purse is None else int(record.purse),
     )
 
 

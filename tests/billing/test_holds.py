@@ -159,9 +159,9 @@ def test_a_hold_that_cannot_be_priced_is_released_and_kept_for_a_person(
     calls.admit(bad)
     calls.admit(good)
     shard, name = keys.shard_of(acme.pk), str(bad.id)
-    nano, granted, charges, record = redis.hget(keys.holds(shard), name).split(b"|", 3)
+    nano, granted, charges, purse, record = redis.hget(keys.holds(shard), name).split(b"|", 4)
     spoiled = orjson.dumps(spoil(orjson.loads(record)))
-    redis.hset(keys.holds(shard), name, b"|".join([nano, granted, charges, spoiled]))
+    redis.hset(keys.holds(shard), name, b"|".join([nano, granted, charges, purse, spoiled]))
 
     with clock.shifted(LATER_S):
         assert holds.sweep() == 2

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from accounts.models import Organisation, User
-from billing import reports, selectors
+from billing import funds, reports, selectors
 from billing.models import LedgerTransaction
 from billing.pricing import Costs, Tokens
 from billing.selectors import Spender
@@ -153,7 +153,8 @@ def test_the_balance_is_what_was_posted_while_redis_is_away(acme: Organisation, 
 def test_an_organisation_without_a_wallet_has_nothing(gus: User) -> None:
     fresh = cast.organisation("fresh", owner=gus, funds_nano=0)
     assert reports.balance(organisation=fresh) == reports.Balance(0, 0, 0, "USD", True)
-    assert selectors.till_facts(organisation_id=fresh.pk, currency="USD") == selectors.TillFacts(0, 0, 0)
+    told = funds.of_organisation(fresh.pk)
+    assert (told.funded_nano, told.used_nano, told.version) == (0, 0, 0)
 
 
 @pytest.mark.req("BIL-02")
@@ -161,8 +162,8 @@ def test_what_a_till_is_loaded_with_has_the_credit_limit_in_it(acme: Organisatio
     booking.book([calls.answered(calls.line(acme, chat_model), costs=Costs(output=3))])
     wallet = wallets.open(organisation=acme)
     wallets.set_credit_limit(wallet=wallet, credit_limit_nano=7 * NANO, actor=None, reason="Contract")
-    facts = selectors.till_facts(organisation_id=acme.pk, currency="USD")
-    assert (facts.funded_nano, facts.used_nano, facts.version) == (107 * NANO, 3, wallet.version)
+    told = funds.of_organisation(acme.pk)
+    assert (told.funded_nano, told.used_nano, told.version) == (107 * NANO, 3, wallet.version)
 
 
 def test_a_budget_counts_its_own_spender_since_its_window_began(

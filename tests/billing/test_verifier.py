@@ -69,7 +69,7 @@ def test_all_is_well_while_sums_are_waiting(line: calls.Line) -> None:
 
 def test_a_wallet_that_was_tampered_with(acme: Organisation, line: calls.Line) -> None:
     Wallet.objects.filter(organisation=acme).update(funded_nano=F("funded_nano") + 1)
-    assert codes() == {"wallet", "till_funded"}
+    assert codes() == {"wallet", "grants", "till_funded"}
     Wallet.objects.filter(organisation=acme).update(owed_nano=5)
     assert {"owed", "wallet"} <= codes()
 
@@ -192,7 +192,7 @@ def test_the_books_are_checked_although_redis_is_away(
 ) -> None:
     assert codes() == {"till_away"}
     Wallet.objects.filter(organisation=acme).update(funded_nano=F("funded_nano") + 1)
-    assert codes() == {"till_away", "wallet"}
+    assert codes() == {"till_away", "wallet", "grants"}
 
 
 @pytest.mark.django_db(transaction=True)

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from newapi.kernel import clock, ids
 from newapi.kernel.meters import bank, keys
+from newapi.kernel.meters.funds import Funds, PurseFunds
 from newapi.kernel.meters.pipe import Pipe
 from newapi.kernel.meters.till import Admission, Admitted, Meter, MeterSet, Refused, Stale, Till
 from newapi.kernel.meters.windows import Window
@@ -17,12 +18,19 @@ from newapi.kernel.meters.windows import Window
 ORGANISATION = 7
 
 
+def funds(
+    funded: int, *, used: int, version: int, epoch: int, dry_ms: int = 0, purses: tuple[PurseFunds, ...] = ()
+) -> Funds:
+    """What the database says, in nano."""
+    return Funds(ORGANISATION, epoch, funded, used, version, dry_ms, purses)
+
+
 @pytest.fixture
 async def till(redis: Any) -> AsyncIterator[Till]:
     """A till with a million nano, and a published catalogue."""
     pipe = Pipe(settings.REDIS_URL)
     till = Till(pipe)
-    await till.load(organisation_id=ORGANISATION, funded_nano=1_000_000, used_nano=0, version=1, epoch=1)
+    await till.load(funds(1_000_000, used=0, version=1, epoch=1))
     await till.publish_catalogue(organisation_id=ORGANISATION, version=1)
     yield till
     await pipe.close()
@@ -149,7 +157,7 @@ async def test_what_was_reserved_and_not_used_is_given_back_in_the_same_window(t
 async def test_balances_beyond_two_to_the_fifty_third_are_compared_to_the_nano(redis: Any, balance: int) -> None:
     pipe = Pipe(settings.REDIS_URL)
     till = Till(pipe)
-    await till.load(organisation_id=ORGANISATION, funded_nano=balance, used_nano=0, version=1, epoch=1)
+    await till.load(funds(balance, used=0, version=1, epoch=1))
     await till.publish_catalogue(organisation_id=ORGANISATION, version=1)
     redis.hset(keys.till(ORGANISATION), "pending", str(balance - 100))
     assert isinstance(await till.admit(ask(input_nano=51)), Refused)
@@ -174,15 +182,15 @@ async def test_an_old_passport_or_catalogue_is_sent_back_and_a_newer_one_believe
 
 
 async def test_an_older_balance_never_overwrites_a_newer_one(till: Till) -> None:
-    bank.publish_funds(organisation_id=ORGANISATION, funded_nano=500, used_nano=0, version=3, epoch=1)
-    bank.publish_funds(organisation_id=ORGANISATION, funded_nano=900, used_nano=0, version=2, epoch=1)
+    bank.publish_funds(funds(500, used=0, version=3, epoch=1))
+    bank.publish_funds(funds(900, used=0, version=2, epoch=1))
     assert state().available_nano == 500
 
 
 async def test_news_that_meets_a_cold_till_wins_over_an_older_reading(till: Till, redis: Any) -> None:
     redis.delete(keys.till(ORGANISATION))
-    bank.publish_funds(organisation_id=ORGANISATION, funded_nano=500, used_nano=0, version=3, epoch=1)
-    await till.load(organisation_id=ORGANISATION, funded_nano=900, used_nano=0, version=2, epoch=1)
+    bank.publish_funds(funds(500, used=0, version=3, epoch=1))
+    await till.load(funds(900, used=0, version=2, epoch=1))
     assert state().available_nano == 500
 
 
@@ -194,7 +202,7 @@ async def test_posting_leaves_the_available_balance_as_it_was_between_any_two_st
     entries = bank.unposted(shard=ORGANISATION, limit=10)
     assert state().available_nano == 999_940
     # The database has committed; before it could tell, somebody tops up.
-    bank.publish_funds(organisation_id=ORGANISATION, funded_nano=2_000_000, used_nano=60, version=2, epoch=1)
+    bank.publish_funds(funds(2_000_000, used=60, version=2, epoch=1))
     assert state().available_nano == 1_999_940
     for _ in range(3):
         bank.posted(organisation_id=ORGANISATION, used_nano=60, entries=entries)
@@ -222,7 +230,7 @@ async def test_a_wiped_redis_does_not_lose_a_call_that_settles_later(till: Till,
     assert isinstance(admitted, Admitted)
     redis.flushdb()
     with clock.shifted(1):
-        await till.load(organisation_id=ORGANISATION, funded_nano=1_000_000, used_nano=0, version=1, epoch=1)
+        await till.load(funds(1_000_000, used=0, version=1, epoch=1))
     await settle(till, asked, admitted, 60, again=True)
     assert state().available_nano == 999_940
     assert len(bank.unposted(shard=ORGANISATION, limit=10)) == 1

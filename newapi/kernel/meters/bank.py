@@ -119,8 +119,10 @@ def holds(*, shard: int, due_before_ms: int | None = None, limit: int = 200) -> 
 def held(raw: bytes) -> tuple[int, str, bytes]:
     """Of a hold as the till keeps it: its nano, its purse (or empty), and its record."""
     nano, _, _, rest = raw.split(b"|", 3)
-    # A hold of a version without purses goes on with its record, an object in JSON.
-    purse, record = (b"", rest) if rest.startswith(b"{") else rest.split(b"|", 1)
+    purse, bar, record = rest.partition(b"|")
+    if not bar or (purse and not purse.isdigit()):
+        # A hold of a version without purses goes on with its record at once.
+        purse, record = b"", rest
     return int(nano), purse.decode(), record
 
 
@@ -147,27 +149,46 @@ def sweep(*, hold: Hold, organisation_id: int, cost_nano: int, tokens: int, even
 
 @dataclass(frozen=True, slots=True)
 class TillState:
-    """What Redis holds for one organisation, in nano; None when the till is cold."""
+    """What Redis holds for one organisation, in nano. Numbers are of money that any call may spend.
+
+    `purses`: by id, what is pending on it and what is left of it, pending or not.
+    """
 
     posted_nano: int
     pending_nano: int
     funded_nano: int
     acked_nano: int
     epoch: int
+    purses: dict[int, tuple[int, int]]
 
     @property
     def available_nano(self) -> int:
-        """What can be spent now."""
+        """What any call can spend now."""
         return self.posted_nano - self.pending_nano
+
+    @property
+    def scoped_nano(self) -> int:
+        """What is free in purses, for the calls that may spend them."""
+        return sum(max(0, left - pending) for pending, left in self.purses.values())
+
+    @property
+    def pending_in_purses_nano(self) -> int:
+        """What is pending and will be paid by purses."""
+        return sum(min(pending, max(0, left)) for pending, left in self.purses.values())
 
 
 def till_state(organisation_id: int) -> TillState | None:
-    """Read an organisation's till."""
-    names = ["posted", "pending", "funded", "acked", "epoch"]
-    values: Any = connection().hmget(keys.till(organisation_id), names)
-    if values[0] is None:
+    """Read an organisation's till; None when it is cold."""
+    told: Any = connection().hgetall(keys.till(organisation_id))
+    if b"posted" not in told:
         return None
-    return TillState(*(int(value or 0) for value in values))
+    numbers = (int(told.get(name, 0)) for name in (b"posted", b"pending", b"funded", b"acked", b"epoch"))
+    of_purse = {
+        int(name[2:]): (int(value), int(told.get(b"f:" + name[2:], 0)) - int(told.get(b"u:" + name[2:], 0)))
+        for name, value in told.items()
+        if name.startswith(b"p:")
+    }
+    return TillState(*numbers, purses=of_purse)
 
 
 def meter_used(key: str) -> int:

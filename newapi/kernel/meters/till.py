@@ -73,8 +73,8 @@ class Admission:
     record: bytes
     deadline_ms: int
     unposted_max: int
-    # The purse whose money the call may spend before the general funds, by its id; empty: none.
-    purse: str = ""
+    # The purse whose money the call may spend before the general funds, by its id.
+    purse: int | None = None
 
 
 @dataclass(slots=True)
@@ -147,7 +147,7 @@ class Till:
             ask.record,
             ask.unposted_max,
             *windows.calendar_ends(now_ms),
-            ask.purse,
+            "" if ask.purse is None else ask.purse,
             *ask.meters.args,
         ]
         try:
@@ -198,7 +198,7 @@ class Till:
             clock.now_ms(),
             born,
             organisation_id,
-            admission.purse,
+            "" if admission.purse is None else admission.purse,
         )
 
     async def renew(self, *, shard: int, deadline_ms: int, seen: Sequence[tuple[str, int]]) -> int:
