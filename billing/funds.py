@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db.models import F, Min, Q
 
@@ -43,13 +44,13 @@ def totals(organisation_ids: Iterable[int]) -> dict[int, Totals]:
     columns = ("organisation_id", "funded_nano", "used_nano", "credit_limit_nano", "version", "frozen_at")
     rows = Wallet.objects.filter(organisation__in=list(organisation_ids), currency=F("organisation__currency"))
     purses: dict[int, list[PurseFunds]] = defaultdict(list)
-    found = {}
+    found: dict[int, Any] = {}
     of_purse = ("purses__pk", "purses__funded_nano", "purses__used_nano")
     for row in rows.order_by("organisation_id", "purses__pk").values_list(*columns, *of_purse):
         found[row[0]] = row[1 : len(columns)]
         if row[len(columns)] is not None:
             purses[row[0]].append(PurseFunds(*row[len(columns) :]))
-    return {pk: Totals(*values, purses=tuple(purses[pk])) for pk, values in found.items()}
+    return {pk: Totals(*values, tuple(purses[pk])) for pk, values in found.items()}
 
 
 def of_organisation(organisation_id: int) -> Funds:

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from billing.services import alerts, budget_alerts, holds, partitions, posting, rollups, verifier, wallets
+from billing.services import alerts, budget_alerts, expiry, holds, partitions, posting, rollups, verifier, wallets
 
 
 @shared_task
@@ -21,6 +21,12 @@ def roll_up() -> int:
 def sweep_holds() -> int:
     """Settle the holds of workers that are gone."""
     return holds.sweep()
+
+
+@shared_task
+def expire_money() -> int:
+    """Take out of wallets what has reached its end."""
+    return expiry.sweep()
 
 
 @shared_task

@@ -193,4 +193,6 @@ def ordinary(organisation: Organisation) -> Passport:
             granted for granted in approvals_of(organisation_id=organisation.pk) if granted.api_key_id is None
         ),
         has_label_opt_out=False,
+        purse=None,
+        purse_by_model={},
     )

@@ -24,6 +24,7 @@ JOBS = (
     Job("Sum up usage", "billing.tasks.roll_up", timedelta(seconds=5)),
     Job("Settle holds of lost workers", "billing.tasks.sweep_holds", timedelta(seconds=10)),
     Job("Tell tills their funds again", "billing.tasks.publish_funds", timedelta(seconds=10)),
+    Job("Take out expired money", "billing.tasks.expire_money", timedelta(seconds=10)),
     Job("Verify the money", "billing.tasks.verify_money", timedelta(minutes=5)),
     Job("Prepare usage partitions", "billing.tasks.prepare_partitions", timedelta(hours=12)),
     Job("Tell epochs again", "accounts.tasks.publish_epochs", timedelta(seconds=5)),

@@ -35,8 +35,6 @@ class Till:
     version: int | None
     purses: dict[str, tuple[int, int, int]]
 
-    FIELDS = ("posted", "pending", "funded", "acked", "version")
-
 
 # (organisation, purse): the purse is empty for money that any call may spend.
 Place = tuple[int, str]
@@ -176,12 +174,18 @@ def _read(shard: int, organisation_ids: Any) -> Shard | None:
 
 
 def _till(fields: dict[bytes, bytes]) -> Till:
-    purses = {name[2:].decode() for name in fields if name.startswith(b"p:")}
-    numbers = (fields.get(name.encode()) for name in Till.FIELDS)
+    def number(name: str) -> int | None:
+        value = fields.get(name.encode())
+        return None if value is None else int(value)
+
+    def of_purse(purse: str) -> tuple[int, int, int]:
+        return number(f"p:{purse}") or 0, number(f"f:{purse}") or 0, number(f"u:{purse}") or 0
+
     return Till(
-        *(None if number is None else int(number) for number in numbers),
-        purses={
-            purse: tuple(int(fields.get(f"{kind}:{purse}".encode(), 0)) for kind in "pfu")  # type: ignore[misc]
-            for purse in purses
-        },
+        posted=number("posted"),
+        pending=number("pending"),
+        funded=number("funded"),
+        acked=number("acked"),
+        version=number("version"),
+        purses={name[2:].decode(): of_purse(name[2:].decode()) for name in fields if name.startswith(b"p:")},
     )

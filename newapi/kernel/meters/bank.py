@@ -182,13 +182,19 @@ def till_state(organisation_id: int) -> TillState | None:
     told: Any = connection().hgetall(keys.till(organisation_id))
     if b"posted" not in told:
         return None
-    numbers = (int(told.get(name, 0)) for name in (b"posted", b"pending", b"funded", b"acked", b"epoch"))
     of_purse = {
         int(name[2:]): (int(value), int(told.get(b"f:" + name[2:], 0)) - int(told.get(b"u:" + name[2:], 0)))
         for name, value in told.items()
         if name.startswith(b"p:")
     }
-    return TillState(*numbers, purses=of_purse)
+    return TillState(
+        posted_nano=int(told[b"posted"]),
+        pending_nano=int(told.get(b"pending", 0)),
+        funded_nano=int(told.get(b"funded", 0)),
+        acked_nano=int(told.get(b"acked", 0)),
+        epoch=int(told.get(b"epoch", 0)),
+        purses=of_purse,
+    )
 
 
 def meter_used(key: str) -> int:
