@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import F, Min, Q
 
 from accounts.selectors import epoch_of
-from billing.models import Grant, Wallet
+from billing.models import Grant, Purse, Wallet
 from newapi.kernel import clock
 from newapi.kernel.meters.funds import Funds, PurseFunds
 
@@ -50,7 +50,10 @@ def totals(organisation_ids: Iterable[int]) -> dict[int, Totals]:
         found[row[0]] = row[1 : len(columns)]
         if row[len(columns)] is not None:
             purses[row[0]].append(PurseFunds(*row[len(columns) :]))
-    return {pk: Totals(*values, tuple(purses[pk])) for pk, values in found.items()}
+    return {
+        pk: Totals(funded, used, credit_limit, version, frozen_at, tuple(purses[pk]))
+        for pk, (funded, used, credit_limit, version, frozen_at) in found.items()
+    }
 
 
 def of_organisation(organisation_id: int) -> Funds:
@@ -97,3 +100,22 @@ def _dry_ms(organisation_id: int) -> int:
         lines.aggregate(first=Min("credit_until"))["first"],
     )
     return min((clock.to_ms(end) for end in ends if end is not None), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPurse:
+    """Money of a wallet that only calls of a project, or only calls to a model, may spend. Ids; None: any."""
+
+    id: int
+    project_id: int | None
+    model_id: int | None
+
+
+def open_purses(*, organisation_id: int) -> list[OpenPurse]:
+    """The purses with something left, in the currency of the organisation's till."""
+    purses = Purse.objects.filter(
+        wallet__organisation_id=organisation_id,
+        wallet__currency=F("wallet__organisation__currency"),
+        funded_nano__gt=F("used_nano"),
+    )
+    return [OpenPurse(*row) for row in purses.order_by("pk").values_list("pk", "project_id", "model_id")]

@@ -4,9 +4,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
 
-from django.db.models import F, Sum
+from django.db.models import Sum
 
-from billing.models import PriceVersion, Purse, Rollup15m
+from billing.models import PriceVersion, Rollup15m, Wallet
 from billing.pricing import Rates
 from newapi.kernel import clock
 
@@ -15,22 +15,20 @@ Schedule = tuple[tuple[int, Rates | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class OpenPurse:
-    """Money of a wallet that only calls of a project, or only calls to a model, may spend. Ids; None: any."""
+class TillFacts:
+    """What a till is loaded with. `funded_nano` has the credit limit in it."""
 
-    id: int
-    project_id: int | None
-    model_id: int | None
+    funded_nano: int
+    used_nano: int
+    version: int
 
 
-def open_purses(*, organisation_id: int) -> list[OpenPurse]:
-    """The purses with something left, in the currency of the organisation's till."""
-    purses = Purse.objects.filter(
-        wallet__organisation_id=organisation_id,
-        wallet__currency=F("wallet__organisation__currency"),
-        funded_nano__gt=F("used_nano"),
-    )
-    return [OpenPurse(*row) for row in purses.order_by("pk").values_list("pk", "project_id", "model_id")]
+def till_facts(*, organisation_id: int, currency: str) -> TillFacts:
+    """What the database knows of an organisation's wallet; zeros when it has none yet."""
+    wallet = Wallet.objects.filter(organisation_id=organisation_id, currency=currency).first()
+    if wallet is None:
+        return TillFacts(0, 0, 0)
+    return TillFacts(wallet.funded_nano + wallet.credit_limit_nano, wallet.used_nano, wallet.version)
 
 
 def price_schedules() -> dict[PriceKey, Schedule]:

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from accounts.models import APIKey, Membership
 from accounts.selectors import api_key_by_digest
-from billing.selectors import open_purses
+from billing.funds import open_purses
 from channels.access import Reach
 from moderation.selectors import Granted, Standing, approvals_of, restrictions_of
 from newapi.gateway import limits
