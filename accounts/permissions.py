@@ -23,6 +23,7 @@ class Right(StrEnum):
     CREATE_KEYS = "create_keys"
     CHANGE_OWN_KEYS = "change_own_keys"
     CHANGE_ALL_KEYS = "change_all_keys"
+    INVITE = "invite"  # bring others in, and gain by it
     REQUEST_APPROVALS = "request_approvals"  # use cases and label opt-outs; the platform decides
     RECORD_REVIEWS = "record_reviews"  # what a qualified person found of answers in restricted domains
     # What they are told. Notices that name a person are told to that person besides.

@@ -4,6 +4,7 @@ Nobody is mailed: the house is invite-only, and of a stranger's address only a k
 once, in one database transaction, or the invitation is refused for good and keeps why.
 """
 
+from contextlib import suppress
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -15,7 +16,7 @@ from billing.errors import BillingRefusal
 from billing.models import Invitation, LedgerTransaction, Promotion, Purpose
 from billing.services import contacts, promotions, wallets
 from billing.services import invitation_rules as rules
-from billing.services.promotion_rules import PromotionRefused
+from billing.services.promotion_rules import PromotionRefused, in_force
 from newapi.kernel import clock, money
 
 Kind = Promotion.Kind
@@ -88,6 +89,16 @@ def accept(
 def withdraw(*, invitation: Invitation, actor: User | None, reason: str, address: str | None = None) -> Invitation:
     """End an invitation that waits: nobody gains by it. Raises BillingRefusal when it was decided before."""
     return _refuse(invitation, "It was withdrawn.", {"actor": actor, "reason": reason, "address": address})
+
+
+def promotions_for(organisation: Organisation) -> list[Promotion]:
+    """The promotions by which an organisation could invite now, the one that ends first before the others."""
+    running = Promotion.objects.filter(in_force(), kind=Kind.INVITATION, currency=organisation.currency)
+    found = []
+    for promotion in running.order_by("ends_at", "pk"):
+        with suppress(PromotionRefused):
+            found.append(promotions.require(promotion=promotion, organisation=organisation, nano=_both_nano(promotion)))
+    return found
 
 
 def waiting_of(inviter: Organisation) -> QuerySet[Invitation]:
