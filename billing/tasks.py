@@ -2,7 +2,20 @@
 
 from celery import shared_task
 
-from billing.services import alerts, budget_alerts, expiry, holds, partitions, posting, rollups, verifier, wallets
+from billing.services import (
+    alerts,
+    budget_alerts,
+    expiry,
+    holds,
+    inbox,
+    money_back,
+    orders,
+    partitions,
+    posting,
+    rollups,
+    verifier,
+    wallets,
+)
 
 
 @shared_task
@@ -57,3 +70,27 @@ def watch_budgets() -> int:
 def watch_balances() -> int:
     """Tell people that their balance fell below what they chose."""
     return alerts.watch()
+
+
+@shared_task
+def open_top_ups() -> int:
+    """Open ordered top-ups at their providers."""
+    return orders.open_waiting()
+
+
+@shared_task
+def work_payment_news() -> int:
+    """Work off what payment providers told us."""
+    return inbox.work()
+
+
+@shared_task
+def poll_top_ups() -> int:
+    """Ask payment providers for orders of which no news came."""
+    return orders.poll()
+
+
+@shared_task
+def send_refunds() -> int:
+    """Ask payment providers for the refunds that were decided."""
+    return money_back.send_asked()

@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+from billing import webhooks
 from newapi import (
     health,
     site,  # noqa: F401 - puts the admin site together
@@ -14,6 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("livez", health.livez),
     path("readyz", health.readyz),
     path("metrics", health.metrics),
+    path("webhooks/payments/<slug:provider>", webhooks.receive, name="payment_webhook"),
     path("admin/", admin.site.urls),
     path("accounts/", include(account_urlpatterns)),
     path("accounts/", include("allauth.urls")),

@@ -14,7 +14,7 @@ from billing.models import PaymentProvider
 from billing.payments import minor
 from billing.payments.refusals import PaymentRefusal
 from channels.services import evidence
-from newapi.kernel import secrets
+from newapi.kernel import money, secrets
 
 # The current one, and those whose news may still be on its way.
 WEBHOOK_SECRETS_MAX = 5
@@ -95,7 +95,7 @@ def drop_old_webhook_secrets(
 
 @transaction.atomic
 def enable(*, provider: PaymentProvider, actor: User | None, reason: str, address: str | None = None) -> bool:
-    """Take orders from now on. False when it did before. Raises ValidationError when evidence or a secret is missing."""
+    """Take orders from now on. False when it did before. Raises ValidationError without evidence or a secret."""
     provider.refresh_from_db()
     _check(provider, provider)
     evidence.require(service=provider.slug)
@@ -134,7 +134,7 @@ def _check(provider: PaymentProvider, before: PaymentProvider | None) -> None:
         raise PaymentRefusal({"base_url": "An https:// address without a user name, query or fragment."})
     if provider.protocol == PaymentProvider.Protocol.EPAY and not provider.account:
         raise PaymentRefusal({"account": "EPay needs the number of our account there, its pid."})
-    if provider.most_minor > minor.AMOUNT_UNITS_MAX:
+    if minor.to_nano(provider.most_minor, provider.currency) > minor.AMOUNT_UNITS_MAX * money.NANO:
         raise PaymentRefusal({"most_minor": "A single top-up is not that large."})
     if before is None:
         return
