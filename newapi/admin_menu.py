@@ -45,6 +45,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Calls", "receipt_long", "billing.usageevent"),
             ("Wallets", "account_balance_wallet", "billing.wallet"),
             ("Prices", "sell", "billing.priceversion"),
+            ("Price lists", "upload_file", "billing.priceimport"),
             ("Promotions", "redeem", "billing.promotion"),
             ("Invitations", "group_add", "billing.invitation"),
             ("Gains by promotions", "featured_seasonal_and_gifts", "billing.promotionuse"),

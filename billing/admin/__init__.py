@@ -3,6 +3,7 @@
 from billing.admin import (
     checks,
     headroom,
+    imports,
     invitations,
     ledger,
     panels,
@@ -17,6 +18,7 @@ from billing.admin import (
 __all__ = [
     "checks",
     "headroom",
+    "imports",
     "invitations",
     "ledger",
     "panels",
