@@ -4,6 +4,7 @@ What is given is booked by whoever gives it; `use` counts it in the same databas
 """
 
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
@@ -14,14 +15,19 @@ from accounts.models import Notice, Organisation, User
 from accounts.services import audit, notices
 from billing.errors import BillingRefusal
 from billing.models import (
+    Grant,
     Invitation,
+    LedgerAccount,
     LedgerTransaction,
     Promotion,
     PromotionUse,
+    TopUpOrder,
 )
 from billing.services import promotion_rules as rules
+from billing.services import wallets
+from billing.services.grants import Terms
 from billing.services.promotion_rules import PromotionRefused
-from newapi.kernel import clock
+from newapi.kernel import clock, money
 
 Kind = Promotion.Kind
 # What a promotion says, for the audit record.
@@ -139,6 +145,40 @@ def for_top_ups(organisation: Organisation) -> list[Promotion]:
     return found
 
 
+@transaction.atomic
+def apply_to_top_up(*, order: TopUpOrder) -> LedgerTransaction | None:
+    """Book the bonus of an order that has just been credited, in the same transaction; once, however often it is asked.
+
+    None when no promotion was chosen, or its bonus on so little is nothing. It is judged by this moment, not by when
+    the order was made. Raises BillingRefusal: PromotionRefused when it gives nothing any more, or WalletFrozen.
+    """
+    promotion = order.promotion
+    if promotion is None:
+        return None
+    bonus_nano = money.divide_half_even(_paid_nano(order) * promotion.bonus_percent, 100)
+    key = f"promotion:{promotion.pk}:{order.reference}"
+    booked = LedgerTransaction.objects.filter(idempotency_key=key).first()
+    if booked is not None or not bonus_nano:
+        return booked
+    require(promotion=promotion, organisation=order.organisation, nano=bonus_nano, kind=Kind.TOP_UP)
+    booked = wallets.credit(
+        organisation=order.organisation,
+        amount_nano=bonus_nano,
+        kind=LedgerTransaction.Kind.GRANT,
+        idempotency_key=key,
+        actor=None,
+        reason=f"{promotion.bonus_percent} % on top-up {order.reference}",
+        terms=terms_of(promotion),
+    )
+    use(promotion=promotion, organisation=order.organisation, nano=bonus_nano, booked=booked)
+    return booked
+
+
+def terms_of(promotion: Promotion) -> Terms:
+    """How the grants of a promotion are, from this moment on."""
+    return Terms(category=Grant.Category.PROMOTIONAL, expires_at=clock.now() + timedelta(days=promotion.grant_days))
+
+
 def uses_of(*, promotion: Promotion, organisation: Organisation) -> int:
     """How often an organisation has gained by a promotion."""
     return PromotionUse.objects.filter(promotion=promotion, organisation=organisation).count()
@@ -150,6 +190,14 @@ def _times_max(promotion: Promotion, organisation: Organisation) -> int:
         promotion=promotion, invitee=organisation, state=Invitation.State.ACCEPTED
     ).count()
     return promotion.times_per_organisation + invited
+
+
+def _paid_nano(order: TopUpOrder) -> int:
+    """What came in for an order, by its transaction. Raises ValueError when it was not credited."""
+    if order.transaction is None:
+        raise ValueError("a bonus is booked after what it is a part of")
+    paid = order.transaction.transfers.filter(debit_account__kind=LedgerAccount.Kind.CLEARING)
+    return sum(paid.values_list("amount_nano", flat=True))
 
 
 def _record(promotion: Promotion, verb: str, **details: Any) -> None:
