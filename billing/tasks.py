@@ -5,6 +5,7 @@ from celery import shared_task
 from billing.services import (
     alerts,
     budget_alerts,
+    codes,
     expiry,
     holds,
     inbox,
@@ -94,3 +95,18 @@ def poll_top_ups() -> int:
 def send_refunds() -> int:
     """Ask payment providers for the refunds that were decided."""
     return money_back.send_asked()
+
+
+@shared_task
+def make_codes() -> int:
+    """Make the codes of batches that wait."""
+    made = codes.make_waiting()
+    if codes.are_waiting():
+        make_codes.delay()
+    return made
+
+
+@shared_task
+def tend_codes() -> int:
+    """Erase what nobody fetched, settle what is expired, finish what was voided."""
+    return codes.tend()

@@ -27,6 +27,7 @@ def test_the_scheduled_jobs_take_usage_all_the_way(acme: Organisation, chat_mode
     names = ["sweep_holds", "post_usage", "roll_up", "publish_funds", "verify_money", "prepare_partitions"]
     names.append("watch_budgets")
     names.append("watch_balances")
+    names += ["make_codes", "tend_codes"]
     scheduled = {job.task for job in JOBS if job.task.startswith("billing.")}
     assert scheduled == {f"billing.tasks.{name}" for name in names}
     with clock.shifted(calls.DEADLINE_MS / 1000 + 1):
