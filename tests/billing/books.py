@@ -86,9 +86,9 @@ def assert_balanced(*organisations: Organisation) -> None:
         assert wallet.owed_nano == -in_account(organisation, "receivable")
         state = bank.till_state(organisation.pk)
         if state is not None:
-            assert state.pending_nano == 0
+            assert state.pending_nano == state.pending_in_purses_nano == 0
             funds = wallet.funded_nano + wallet.credit_limit_nano
-            assert state.available_nano == funds - wallet.used_nano
+            assert state.available_nano + state.scoped_nano == funds - wallet.used_nano
 
 
 def ids_of(records: Iterable[Any]) -> set[Any]:
