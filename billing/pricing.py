@@ -1,22 +1,12 @@
 """What a call costs. Pure functions over plain numbers; tokens in, nano out."""
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from newapi.kernel.money import ceil_divide, divide_half_even
+from billing.rates import CLAIM, EXTRA_INPUTS, EXTRAS, TOOL, Bound, Rates
+from newapi.kernel.money import divide_half_even
 
-# Buckets of tokens that few models have, and the plain bucket that each is nearest to: its rate stands in for theirs.
-EXTRAS = {
-    "cache_write_1h": "cache_write",
-    "input_audio": "input",
-    "input_image": "input",
-    "output_audio": "output",
-    "output_image": "output",
-}
-# Uses of a tool that the provider runs, such as `tool:web_search`; counted one by one, not in tokens.
-TOOL = re.compile(r"tool:[a-z][a-z0-9_]{0,31}")
-# What a provider claimed and was not believed, such as `claim:cached_input`: kept to be seen, never charged.
-CLAIM = re.compile(r"claim:[a-z][a-z0-9_]{0,31}")
+__all__ = ["CLAIM", "EXTRAS", "TOOL", "Bound", "Costs", "Rates", "Tokens", "price"]
 
 
 # Tokens and Costs are without slots, because orjson writes an instance's dictionary four times faster.
@@ -40,6 +30,12 @@ class Tokens:
         plain = self.input + self.cached_input + self.cache_write + self.output + self.reasoning
         return plain if self.extras is None else plain + sum(self.extras.get(bucket, 0) for bucket in EXTRAS)
 
+    @property
+    def all_input(self) -> int:
+        """What went in, of every kind. Long calls may have rates of their own."""
+        plain = self.input + self.cached_input + self.cache_write
+        return plain if self.extras is None else plain + sum(self.extras.get(bucket, 0) for bucket in EXTRA_INPUTS)
+
     def folded(self) -> "Tokens":
         """The same tokens with those of the rare buckets in the plain one that each is nearest to."""
         if self.extras is None:
@@ -54,33 +50,6 @@ class Tokens:
             self.output + more["output"],
             self.reasoning,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """A published price: nano per `per_units` tokens for each bucket, nano per call."""
-
-    price_id: int
-    currency: str
-    per_units: int
-    input: int
-    cached_input: int
-    cache_write: int
-    output: int
-    reasoning: int
-    per_call: int
-
-    @property
-    def output_token_nano_max(self) -> int:
-        """An upper bound of what one output token costs."""
-        return ceil_divide(max(self.output, self.reasoning), self.per_units)
-
-    def input_nano_max(self, tokens: int) -> int:
-        """An upper bound of what so many input tokens and the call itself cost."""
-        dearest = max(self.input, self.cached_input, self.cache_write)
-        # Each of the three input components may round up by half a nano; the ceiling covers one of them.
-        rounding = 1 if dearest and self.per_units > 1 else 0
-        return ceil_divide(tokens * dearest, self.per_units) + rounding + self.per_call
 
 
 @dataclass(frozen=True)
@@ -107,8 +76,10 @@ class Costs:
         return plain if self.extras is None else plain + self.extras_total
 
 
-def price(tokens: Tokens, rates: Rates) -> Costs:
-    """What so many tokens in one call cost."""
+def price(tokens: Tokens, rates: Rates, service: str = "") -> Costs:
+    """What so many tokens in one call cost, at the rates for its length and for the tier that served it."""
+    if rates.ladders is not None:
+        rates = rates.at(tokens.all_input, service)
     per = rates.per_units
     return Costs(
         divide_half_even(tokens.input * rates.input, per),
@@ -117,4 +88,16 @@ def price(tokens: Tokens, rates: Rates) -> Costs:
         divide_half_even(tokens.output * rates.output, per),
         divide_half_even(tokens.reasoning * rates.reasoning, per),
         rates.per_call,
+        None if tokens.extras is None else _rare(tokens.extras, rates),
     )
+
+
+def _rare(units: Mapping[str, int], rates: Rates) -> dict[str, int] | None:
+    """What the rare buckets cost. A tool that is not sold costs nothing here: the door refuses it."""
+    costs: dict[str, int] = {}
+    for bucket, count in units.items():
+        if bucket in EXTRAS:
+            costs[bucket] = divide_half_even(count * rates.rate(bucket), rates.per_units)
+        elif rates.sells(bucket):
+            costs[bucket] = count * rates.rate(bucket)
+    return costs or None

@@ -7,10 +7,24 @@ from enum import StrEnum
 from django.db.models import Sum
 
 from billing.models import PriceVersion, Rollup15m, Wallet
+from billing.price_sheets import rates_of
 from billing.pricing import Rates
 from newapi.kernel import clock
 
-PriceKey = tuple[int, str, str]  # model id, currency, price group
+__all__ = [
+    "PriceKey",
+    "Schedule",
+    "Spender",
+    "TillFacts",
+    "price_schedules",
+    "rates_at",
+    "rates_in_force",
+    "rates_of",
+    "spent_nano",
+    "till_facts",
+]
+
+PriceKey = tuple[int, str, str, str]  # model id, currency, price group, region (empty: any)
 Schedule = tuple[tuple[int, Rates | None], ...]
 
 
@@ -35,29 +49,10 @@ def price_schedules() -> dict[PriceKey, Schedule]:
     """Every price as (from ms, rates) in ascending order; rates are None from where a price is withdrawn."""
     found: dict[PriceKey, list[tuple[int, Rates | None]]] = defaultdict(list)
     for version in PriceVersion.objects.order_by("effective_from").iterator():
-        key = (version.model_id, version.currency, version.price_group)
+        key = (version.model_id, version.currency, version.price_group, version.region)
         rates = None if version.is_withdrawn else rates_of(version)
         found[key].append((clock.to_ms(version.effective_from), rates))
     return {key: tuple(entries) for key, entries in found.items()}
-
-
-def rates_of(version: PriceVersion) -> Rates:
-    """The numbers of a price version, with absent rates falling back to the dearer one they belong to."""
-
-    def rate(own: int | None, fallback: int) -> int:
-        return fallback if own is None else own
-
-    return Rates(
-        price_id=version.pk,
-        currency=version.currency,
-        per_units=version.per_units,
-        input=version.input_nano,
-        cached_input=rate(version.cached_input_nano, version.input_nano),
-        cache_write=rate(version.cache_write_nano, version.input_nano),
-        output=version.output_nano,
-        reasoning=rate(version.reasoning_nano, version.output_nano),
-        per_call=version.per_call_nano,
-    )
 
 
 def rates_at(schedule: Schedule, at_ms: int) -> Rates | None:
@@ -68,6 +63,19 @@ def rates_at(schedule: Schedule, at_ms: int) -> Rates | None:
             break
         in_force = rates
     return in_force
+
+
+def rates_in_force(*, currency: str, price_group: str, country: str = "") -> dict[int, Rates]:
+    """By model id, what calls from a country cost now: its own price, else that of no place. For pages, not for calls.
+
+    Empty `country`: nobody knows where; only the prices of no place count then.
+    """
+    versions = PriceVersion.objects.filter(
+        currency=currency, price_group=price_group, region__in={"", country}, effective_from__lte=clock.now()
+    )
+    # The last one wins: the newest of each place, and the country's own after those of no place.
+    newest = {version.model_id: version for version in versions.order_by("model_id", "region", "effective_from")}
+    return {model_id: rates_of(version) for model_id, version in newest.items() if not version.is_withdrawn}
 
 
 class Spender(StrEnum):

@@ -5,6 +5,9 @@ Root runs the platform. Olga approves by what right channels are used.
 """
 
 from datetime import date
+from typing import Any
+
+from django.test import override_settings
 
 from accounts.models import Membership, Organisation, Project, Role, User
 from accounts.services import api_keys
@@ -106,10 +109,11 @@ def model(name: str = "mock-gpt", *, on: Channel | None = None, priced: bool = T
     return made
 
 
-def price(of: Model, *, currency: str = "USD", **rates: int) -> PriceVersion:
-    """A price from now on."""
+def price(of: Model, *, currency: str = "USD", **rates: Any) -> PriceVersion:
+    """A price from now on, also a dearer one: as though its notice had been given before."""
     rates = rates or {"input_nano": 2 * NANO, "output_nano": 8 * NANO}
-    return prices.publish(model=of, currency=currency, actor=None, reason="Test set-up", **rates)
+    with override_settings(PRICE_NOTICE_DAYS=0):
+        return prices.publish(model=of, currency=currency, actor=None, reason="Test set-up", **rates)
 
 
 def api_key(where: Organisation, user: User, name: str = "Key", **options: object) -> api_keys.NewKey:

@@ -6,12 +6,11 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.db.models import Q
 
+from billing import price_sheets
+from billing.price_sheets import TOKEN_NANO_MAX
 from channels.models import Model
 from newapi.kernel import clock, money
 
-# 200,000 currency units per million tokens: with TOKENS_MAX in and out, the hold of the largest call
-# stays well inside the 2**53 nano that Redis counts exactly.
-TOKEN_NANO_MAX = 2 * 10**8
 _RATE = [MinValueValidator(0), MaxValueValidator(TOKEN_NANO_MAX * 10**6)]
 _PER_CALL = [MinValueValidator(0), MaxValueValidator(10**15)]
 
@@ -92,7 +91,9 @@ class PriceVersion(models.Model):
 
     def clean(self) -> None:
         """Zero rates must be meant, and no token may cost more than Redis can count exactly."""
-        charges = any(getattr(self, rate) for rate in self.RATES)
+        if problems := price_sheets.problems(self):
+            raise ValidationError(problems)
+        charges = any(price_sheets.amounts(self))
         if not charges and not self.is_free and not self.is_withdrawn:
             raise ValidationError("Every rate is zero. Tick “is free” if that is meant.")
         if charges and (self.is_free or self.is_withdrawn):

@@ -59,7 +59,7 @@ def capped(costs: Costs, most_nano: int) -> Costs:
         kept[name] = min(nano, left_nano)
         left_nano -= kept[name]
     extras = None if costs.extras is None else {bucket: kept[bucket] for bucket in costs.extras}
-    return Costs(*(kept[name] for name in _PLAIN), extras=extras)
+    return Costs(**{name: kept[name] for name in _PLAIN}, extras=extras)
 
 
 def _settle(hold: Hold, record: UsageRecord | None, rates: Mapping[int, Rates]) -> bool:

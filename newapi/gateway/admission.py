@@ -70,7 +70,14 @@ def _allowed(caller: Caller, call: Call, catalogue: Catalogue) -> tuple[Permit, 
     passport, now_ms = caller.passport, caller.started_ms
     policy.check_key(passport, catalogue, caller.origin, now_ms=now_ms)
     permit = policy.check_call(
-        passport, catalogue, caller.origin.place, feature=call.feature, model=call.model, now_ms=now_ms
+        passport,
+        catalogue,
+        caller.origin.place,
+        feature=call.feature,
+        model=call.model,
+        now_ms=now_ms,
+        service_tier=call.service_tier,
+        tools=call.tools,
     )
     rules = passport.rules_for(permit.model.id)
     policy.check_size(rules.caps, body_bytes=len(call.raw), max_tokens=call.max_tokens)
@@ -87,6 +94,8 @@ def _fallbacks(caller: Caller, call: Call, catalogue: Catalogue, permit: Permit)
         permit=permit,
         feature=call.feature,
         now_ms=caller.started_ms,
+        service_tier=call.service_tier,
+        tools=call.tools,
     )
 
 
@@ -126,6 +135,7 @@ def _admission(
     meters = rules.meters
     if passport.slowings and (slowings := passport.slowings_at(caller.started_ms)):
         meters = limits.with_slowings(meters, organisation_id=passport.organisation_id, slowings=slowings)
+    bounds = [permit.rates.bound(input_tokens, asked=call.service_tier, tools=call.tools) for permit in permits]
     return Admission(
         organisation_id=passport.organisation_id,
         epoch=passport.epoch,
@@ -136,8 +146,8 @@ def _admission(
         output_tokens=output_tokens,
         output_tokens_min_for_money=least,
         output_tokens_min_for_meters=open_least if call.max_tokens is None else output_tokens,
-        input_nano=0 if passport.is_test else max(permit.rates.input_nano_max(input_tokens) for permit in permits),
-        output_token_nano=0 if passport.is_test else max(permit.rates.output_token_nano_max for permit in permits),
+        input_nano=0 if passport.is_test else max(bound.input_nano for bound in bounds),
+        output_token_nano=0 if passport.is_test else max(bound.output_token_nano for bound in bounds),
         record=record.encode(),
         deadline_ms=clock.now_ms() + engine.settler.deadline_ms,
         unposted_max=engine.unposted_max,

@@ -115,10 +115,20 @@ class Catalogue:
     # By name and by alias.
     models: dict[str, ModelEntry]
     prices: dict[billing.PriceKey, billing.Schedule]
+    # The places that have prices of their own; mostly none, and then nothing is looked up for them.
+    priced_regions: frozenset[str]
     blocks: Blocks
     detection: Detection
 
-    def rates(self, model: ModelEntry, *, currency: str, price_group: str, at_ms: int) -> Rates | None:
-        """The price in force at a moment, or None: an unpriced model is refused, never free by accident."""
-        schedule = self.prices.get((model.id, currency, price_group))
+    def rates(self, model: ModelEntry, *, currency: str, price_group: str, country: str, at_ms: int) -> Rates | None:
+        """The price in force at a moment for calls from a country (empty: nobody knows where), or None.
+
+        That of the country from the moment it has one; before, and elsewhere, that of no place. An unpriced model is
+        refused, never free by accident, and so is one whose price for the country was withdrawn.
+        """
+        if country in self.priced_regions:
+            own = self.prices.get((model.id, currency, price_group, country))
+            if own and own[0][0] <= at_ms:
+                return billing.rates_at(own, at_ms)
+        schedule = self.prices.get((model.id, currency, price_group, ""))
         return billing.rates_at(schedule, at_ms) if schedule else None

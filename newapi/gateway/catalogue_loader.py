@@ -34,10 +34,12 @@ def load() -> Catalogue:
     The version is read first: a change made while we read makes the snapshot stale, never wrongly fresh.
     """
     version = current_version()
+    prices = billing.price_schedules()
     return Catalogue(
         version=version,
         models=_models(_routes(_channels())),
-        prices=billing.price_schedules(),
+        prices=prices,
+        priced_regions=frozenset(region for *_, region in prices if region),
         blocks=Blocks(blocks_in_force()),
         detection=_detection(rules_in_force()),
     )

@@ -4,16 +4,19 @@ Bad input is told apart here, before anything is charged.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from newapi.gateway import tools
 from newapi.kernel.errors import InvalidRequest
 
 # More would overflow what a hold can bound; providers take far less.
 COUNT_MAX = 10_000_000
 CHOICES_MAX = 128
+SERVICE_LENGTH_MAX = 20
 
 
 @dataclass(slots=True)
@@ -34,10 +37,16 @@ class Call:
     choices: int
     # text, image, audio or upload: the costliest kind of what it sends.
     modality: str
+    # The service tier that is asked for, or empty; billed tools of the provider's, with the most uses of each.
+    service_tier: str = ""
+    tools: Mapping[str, int] | None = None
 
     def input_tokens_max(self, context_tokens: int) -> int:
-        """An upper bound of the input: text has at most a token a byte, and no model reads beyond its context."""
-        return min(len(self.raw), context_tokens) if self.modality == "text" else context_tokens
+        """An upper bound of the input: text has at most a token a byte, and no model reads beyond its context.
+
+        What a tool finds is read too, however short the question was.
+        """
+        return min(len(self.raw), context_tokens) if self.modality == "text" and not self.tools else context_tokens
 
     def beginning(self, length: int) -> str:
         """The first so many characters of what it says: those of its first message, or of its first input."""
@@ -69,6 +78,7 @@ def chat(raw: bytes) -> Call:
     name = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
     if name != "max_tokens" and body.get("max_tokens") is not None:
         raise InvalidRequest("Give 'max_tokens' or 'max_completion_tokens', not both.", param="max_tokens")
+    choices = _count(body, "n", most=CHOICES_MAX) or 1
     return Call(
         endpoint="chat.completions",
         feature="chat",
@@ -80,8 +90,10 @@ def chat(raw: bytes) -> Call:
         wants_usage=bool(options and options.get("include_usage")),
         max_tokens_field=name,
         max_tokens=_count(body, name, most=COUNT_MAX),
-        choices=_count(body, "n", most=CHOICES_MAX) or 1,
+        choices=choices,
         modality=_modality(messages),
+        service_tier=_service_tier(body),
+        tools=tools.named_in(body, choices=choices),
     )
 
 
@@ -109,6 +121,8 @@ def embeddings(raw: bytes) -> Call:
 
 # Members that decide what is governed, and a name that hides its letters: `"mod\\u0065l"`.
 _GOVERNED = (b'"model"', b'"max_tokens"', b'"max_completion_tokens"', b'"n"', b'"stream"', b'"stream_options"')
+# Members that decide the price; few calls have them.
+_PRICED = {name: f'"{name}"'.encode() for name in (*tools.MEMBERS, "service_tier")}
 _HIDDEN_NAME = re.compile(rb'"[^"\\]*\\u[^"]*"\s*:')
 
 
@@ -121,15 +135,19 @@ def _object(raw: bytes) -> tuple[dict[str, Any], bytes]:
         raise InvalidRequest("The body is not valid JSON in UTF-8.") from None
     if not isinstance(body, dict):
         raise InvalidRequest("The body must be a JSON object.")
-    return body, (orjson.dumps(body) if _may_say_twice(raw) else raw)
+    return body, (orjson.dumps(body) if _may_say_twice(raw, body) else raw)
 
 
-def _may_say_twice(raw: bytes) -> bool:
+def _may_say_twice(raw: bytes, body: dict[str, Any]) -> bool:
     """Whether a governed member may stand in the bytes twice: we would judge the last, an upstream perhaps the first.
 
     The bytes are then written anew, from what was judged (GW-36). Such a word as a mere value does no harm.
     """
-    return any(raw.count(name) > 1 for name in _GOVERNED) or (b"\\u" in raw and _HIDDEN_NAME.search(raw) is not None)
+    return (
+        any(raw.count(name) > 1 for name in _GOVERNED)
+        or any(name in body and raw.count(quoted) > 1 for name, quoted in _PRICED.items())
+        or (b"\\u" in raw and _HIDDEN_NAME.search(raw) is not None)
+    )
 
 
 def _model(body: dict[str, Any]) -> str:
@@ -137,6 +155,15 @@ def _model(body: dict[str, Any]) -> str:
     if not isinstance(name, str) or not name or len(name) > 200:
         raise InvalidRequest("'model' must name a model.", param="model")
     return name
+
+
+def _service_tier(body: dict[str, Any]) -> str:
+    tier = body.get("service_tier")
+    if tier is None:
+        return ""
+    if not isinstance(tier, str) or len(tier) > SERVICE_LENGTH_MAX:
+        raise InvalidRequest("'service_tier' must name a service tier.", param="service_tier")
+    return tier
 
 
 def _flag(body: dict[str, Any], name: str) -> bool:

@@ -1,11 +1,13 @@
 """May this call be made: pure checks of passport, catalogue and clock. Each refusal is a typed error."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 
 from billing.pricing import Rates
+from billing.rates import NEVER_DEARER
 from moderation.selectors import Standing
 from newapi.gateway import holders, uses
 from newapi.gateway.catalogue import Catalogue, ModelEntry, RouteEntry
@@ -58,12 +60,20 @@ def check_key(passport: Passport, catalogue: Catalogue, origin: Origin, *, now_m
 
 
 def check_call(
-    passport: Passport, catalogue: Catalogue, place: Place, *, feature: str, model: str, now_ms: int
+    passport: Passport,
+    catalogue: Catalogue,
+    place: Place,
+    *,
+    feature: str,
+    model: str,
+    now_ms: int,
+    service_tier: str = "",
+    tools: Mapping[str, int] | None = None,
 ) -> Permit:
-    """Whether this key may call this model now.
+    """Whether this key may call this model now, in that service tier, with these tools of the provider's.
 
     Raises Restricted, ModelNotAllowed, ModelNotFound, ModelRetired, ExportRestricted, UpstreamTermsForbid,
-    ApprovalRequired.
+    ApprovalRequired; InvalidRequest for a tier or a tool without a price.
     """
     entry = catalogue.models.get(model)
     for standing in passport.standings:
@@ -79,13 +89,44 @@ def check_call(
         raise _retired(entry, entry.retires_ms)
     uses.check(passport, entry, now_ms=now_ms)
     routes = uses.routes_open_to(passport, entry, place, now_ms=now_ms)
-    rates = catalogue.rates(entry, currency=passport.currency, price_group=passport.price_group, at_ms=now_ms)
+    rates = catalogue.rates(
+        entry,
+        currency=passport.currency,
+        price_group=passport.price_group,
+        country=passport.country or place.country,
+        at_ms=now_ms,
+    )
     if rates is None:
         raise errors.ModelNotFound(
             f"The model '{shown(model)}' has no price in {passport.currency}, so it cannot be called.",
             param="model",
         )
+    if service_tier or tools:
+        _check_sold(rates, entry, service_tier, tools or {})
     return Permit(entry, rates, routes)
+
+
+def _check_sold(rates: Rates, model: ModelEntry, service_tier: str, tools: Mapping[str, int]) -> None:
+    """Refuse what has no price: the provider would bill us for what we sell to nobody."""
+    if service_tier not in NEVER_DEARER and service_tier not in (rates.ladders or ()):
+        raise errors.InvalidRequest(
+            f"The service tier '{shown(service_tier)}' of '{shown(model.name)}' has no price in {rates.currency}.",
+            param="service_tier",
+        )
+    for tool in tools:
+        if not rates.sells(tool):
+            raise errors.InvalidRequest(
+                f"The tool '{tool.removeprefix('tool:')}' of '{shown(model.name)}' has no price in {rates.currency}, "
+                "so it cannot be used.",
+                param="tools",
+            )
+
+
+def price_basis(passport: Passport, rates: Rates) -> str:
+    """How the place was known whose price applies (BIL-10): a value of UsageEvent.PriceBasis."""
+    if not rates.region:
+        return "default"
+    return "verified" if passport.country else "address"
 
 
 def is_aimed_at(standing: Standing, *, feature: str, model: str) -> bool:
@@ -130,7 +171,15 @@ def check_text(passport: Passport, catalogue: Catalogue, call: Call, *, now_ms: 
 
 
 def fallback_permits(
-    passport: Passport, catalogue: Catalogue, place: Place, *, permit: Permit, feature: str, now_ms: int
+    passport: Passport,
+    catalogue: Catalogue,
+    place: Place,
+    *,
+    permit: Permit,
+    feature: str,
+    now_ms: int,
+    service_tier: str = "",
+    tools: Mapping[str, int] | None = None,
 ) -> tuple[Permit, ...]:
     """The models that may stand in, in turn: those that this caller could call as well.
 
@@ -143,7 +192,18 @@ def fallback_permits(
         if entry is None or entry.id in passport.rules_by_model:
             continue
         try:
-            permits.append(check_call(passport, catalogue, place, feature=feature, model=name, now_ms=now_ms))
+            permits.append(
+                check_call(
+                    passport,
+                    catalogue,
+                    place,
+                    feature=feature,
+                    model=name,
+                    now_ms=now_ms,
+                    service_tier=service_tier,
+                    tools=tools,
+                )
+            )
         except errors.CallError:
             continue
     return tuple(permits)

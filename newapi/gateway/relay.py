@@ -67,6 +67,7 @@ class Relay:
         upstream_id: str = "",
         said: bytes = b"",
         broke_off: bool = False,
+        served_tier: str = "",
     ) -> int:
         """Settle the hold and return the cost in nano. `said` are the answer's last bytes, for the detectors."""
         self.attempts.end(broke_off=broke_off)
@@ -82,6 +83,7 @@ class Relay:
             first_byte_ms=reached.first_byte_ms if reached else None,
             failed_attempts=self.attempts.failed,
             upstream_id=upstream_id,
+            served_tier=served_tier,
         )
         cost_nano = record.costs.total
         await self.engine.settler.settle(
@@ -194,10 +196,13 @@ class Relay:
         if not isinstance(body, dict):
             raise Broken("not an object")
         self.attempts.answer(reached)
-        tokens, source = usage.read_openai(body.get("usage")), "provider"
+        call, claimed = self.ticket.call, body.get("usage")
+        tokens, source = usage.read_openai(claimed, call.tools), "provider"
         if tokens is None:
-            estimate = self.ticket.call.input_tokens_estimate
-            tokens, source = usage.estimate(input_tokens=estimate, answer=raw), "estimate"
+            tokens, source = (
+                usage.estimate(input_tokens=call.input_tokens_estimate, answer=raw, claimed=claimed, tools=call.tools),
+                "estimate",
+            )
         cost_nano = await self.settle(
             status=status,
             outcome="ok",
@@ -206,6 +211,7 @@ class Relay:
             reached=reached,
             upstream_id=_text(body.get("id")),
             said=b"" if _ended_plainly(body) else raw,
+            served_tier=usage.service_tier(body.get("service_tier")),
         )
         response = CallResponse(raw, status=status, content_type=reached.answer.content_type)
         bodies.put_headers(response, self.ticket)

@@ -51,6 +51,9 @@ class EventStream:
         self._kept_bytes = 0
         self._written_bytes = 0
         self._tokens: Tokens | None = None
+        # A usage that was claimed and not believed; the service tier that was served.
+        self._is_claimed = False
+        self._served_tier = ""
         self._upstream_id = ""
         self._left = False
         self._settled = False
@@ -189,10 +192,12 @@ class EventStream:
             return False
         if not isinstance(data, dict):
             return False
-        tokens = usage.read_openai(data.get("usage"))
+        tokens = usage.read_openai(data.get("usage"), self.ticket.call.tools)
         if tokens is None:
+            self._is_claimed = self._is_claimed or bool(data.get("usage"))
             return False
         self._tokens = tokens
+        self._served_tier = usage.service_tier(data.get("service_tier")) or self._served_tier
         if isinstance(data.get("id"), str):
             self._upstream_id = data["id"]
         return self._hides_usage and not data.get("choices")
@@ -224,8 +229,11 @@ class EventStream:
         tokens, source = self._tokens, "provider"
         if tokens is None:
             written = self._written_bytes + usage.written_bytes(b"".join(self._kept))
-            estimate = self.ticket.call.input_tokens_estimate
-            tokens, source = Tokens(input=estimate, output=-(-written // 4)), "estimate"
+            call = self.ticket.call
+            tokens, source = (
+                usage.estimated(call.input_tokens_estimate, written, is_claimed=self._is_claimed, tools=call.tools),
+                "estimate",
+            )
         return await self._settle_call(
             status=self._reached.answer.status,
             outcome=outcome,
@@ -235,6 +243,8 @@ class EventStream:
             upstream_id=self._upstream_id,
             said=b"".join(self._kept[-SAID_EVENTS:]),
             broke_off=outcome == "error",
+            # Cut short, or in another event than the usage: it is in every one.
+            served_tier=self._served_tier or usage.served_tier(b"".join(self._kept[-SAID_EVENTS:])),
         )
 
 

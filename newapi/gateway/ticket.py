@@ -1,14 +1,15 @@
 """A call on its way: who makes it, what it was allowed, what it will be charged."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from billing.pricing import Costs, Tokens, price
+from billing.pricing import Costs, Rates, Tokens, price
+from billing.rates import NEVER_DEARER
 from billing.usage_record import UsageRecord
 from newapi.gateway.limits import Rules
 from newapi.gateway.parsing import Call
 from newapi.gateway.passports import Passport
-from newapi.gateway.policy import Origin, Permit
+from newapi.gateway.policy import Origin, Permit, price_basis
 from newapi.gateway.settlement import OpenHold
 from newapi.kernel import clock
 
@@ -48,6 +49,8 @@ class Ticket:
         self.record.asked_model = self.record.asked_model or self.permit.model.id
         self.record.model = permit.model.id
         self.record.price = permit.rates.price_id
+        self.record.region = permit.rates.region
+        self.record.price_basis = price_basis(self.caller.passport, permit.rates)
         self.permit = permit
 
     def close(
@@ -63,15 +66,22 @@ class Ticket:
         first_byte_ms: int | None,
         failed_attempts: list[dict[str, Any]] | None,
         upstream_id: str = "",
+        served_tier: str = "",
     ) -> UsageRecord:
-        """The usage row of this call as it ends now. Without tokens, or with a test key, nothing is charged."""
-        record = self.record
+        """The usage row of this call as it ends now. Without tokens, or with a test key, nothing is charged.
+
+        served_tier: the service tier that the provider says it served; empty: it says nothing.
+        """
+        record, rates = self.record, self.permit.rates
         record.status = status
         record.outcome = outcome
         record.usage_source = source
+        record.service_tier = rates.charged_service(asked=self.call.service_tier, served=served_tier)
+        if tokens is not None and served_tier and _is_unsold(served_tier, record.service_tier, rates):
+            tokens = replace(tokens, extras={**(tokens.extras or {}), "claim:service_tier": 1})
         record.tokens = tokens or Tokens()
         is_charged = tokens is not None and not record.is_test
-        record.costs = price(tokens, self.permit.rates) if is_charged and tokens else Costs()
+        record.costs = price(tokens, rates, record.service_tier) if is_charged and tokens else Costs()
         record.channel = channel_id
         record.upstream_key = upstream_key_id
         record.attempts = attempts
@@ -80,3 +90,8 @@ class Ticket:
         record.upstream_id = upstream_id[:100]
         record.latency_ms = max(0, clock.now_ms() - self.caller.started_ms)
         return record
+
+
+def _is_unsold(served: str, charged: str, rates: Rates) -> bool:
+    """Whether the provider served a tier that may be dearer than what is charged: an admin should see it."""
+    return served not in NEVER_DEARER and (charged != served or served not in (rates.ladders or ()))

@@ -137,8 +137,6 @@ def test_what_a_worker_of_an_earlier_version_wrote_is_posted_too(acme: Organisat
         {"service_tier": "f" * 21},
         {"tokens": Tokens(extras={"smell": 1})},
         {"tokens": Tokens(extras={"tool:": 1})},
-        {"tokens": Tokens(extras={"input_audio": -1})},
-        {"tokens": Tokens(extras={"input_audio": 2**53 + 1})},
         {"tokens": Tokens(extras={f"tool:t{n}": 1 for n in range(33)})},
         {"costs": Costs(extras={"input_audio": 0})},
         {"tokens": Tokens(extras={"claim:x": 1}), "costs": Costs(extras={"claim:x": 0})},
@@ -275,10 +273,16 @@ def test_a_row_whose_rare_components_do_not_add_up_is_found(line: calls.Line) ->
     assert found == {f"usage {wrong['id']} is not the sum of its components"}
 
 
-@pytest.mark.parametrize("spoiled", [["input_audio"], "input_audio", 7])
+@pytest.mark.parametrize(
+    "spoiled",
+    [["input_audio"], "input_audio", 7, {"input_audio": -1}, {"input_audio": 2**53 + 1}, {"input_audio": 1.5}],
+)
 @pytest.mark.parametrize("part", ["tokens", "costs"])
-def test_rare_buckets_that_are_no_object_are_refused(line: calls.Line, part: str, spoiled: object) -> None:
-    fields = orjson.loads(calls.answered(line).encode())
+def test_rare_buckets_that_are_no_object_of_whole_numbers_are_refused(
+    line: calls.Line, part: str, spoiled: object
+) -> None:
+    fields = orjson.loads(calls.answered(line, Tokens(1, extras={"input_audio": 1})).encode())
+    usage_rows.read_record(orjson.dumps(fields))
     fields[part]["extras"] = spoiled
-    with pytest.raises(usage_rows.Unpostable, match="extras"):
+    with pytest.raises(usage_rows.Unpostable, match=r"extras|input_audio"):
         usage_rows.read_record(orjson.dumps(fields))

@@ -76,10 +76,10 @@ def test_what_the_gateway_would_refuse_is_not_offered(
         actor=None,
         reason="Gone",
         is_withdrawn=True,
-        effective_from=clock.now() + timedelta(seconds=30),
+        effective_from=clock.now() + timedelta(days=15),
     )
-    client = log_in(ben)
-    with clock.shifted(60):
+    with clock.shifted(16 * 86_400):
+        client = log_in(ben)
         offers = client.get("/o/acme/models").context["offers"]
     assert [offer.model.name for offer in offers] == ["mock-gpt"]
 
@@ -94,11 +94,11 @@ def test_a_price_counts_from_the_moment_it_takes_effect(
         reason="Dearer",
         input_nano=3 * NANO,
         output_nano=9 * NANO,
-        effective_from=clock.now() + timedelta(hours=1),
+        effective_from=clock.now() + timedelta(days=15),
     )
-    client = log_in(ben)
-    assert client.get("/o/acme/models").context["offers"][0].rates.input == 2 * NANO
-    with clock.shifted(3601):
+    assert log_in(ben).get("/o/acme/models").context["offers"][0].rates.input == 2 * NANO
+    with clock.shifted(15 * 86_400 + 1):
+        client = log_in(ben)
         assert client.get("/o/acme/models").context["offers"][0].rates.input == 3 * NANO
 
 
