@@ -15,7 +15,7 @@ def shard_of(organisation_id: int) -> int:
 
 
 def till(organisation_id: int) -> str:
-    """Hash: posted, pending, acked, funded, version, epoch, born, dry; of purse 7: f:7 funded, u:7 acked, p:7 pending."""
+    """Hash: posted, pending, acked, funded, version, epoch, born, dry; of purse 7: f:7, u:7 (acked), p:7 (pending)."""
     return f"{{s{organisation_id % SHARDS:02d}}}t:{organisation_id}"
 
 
