@@ -11,7 +11,7 @@ from django.urls import reverse
 from accounts.models import Notice, Organisation, User
 from accounts.services import audit, notices
 from billing.errors import IdempotencyConflict, WalletFrozen
-from billing.models import PaymentProvider, Promotion, RechargeAcceptance, TopUpOrder
+from billing.models import PaymentProvider, Promotion, Purpose, RechargeAcceptance, TopUpOrder
 from billing.payments import minor, nudges, turns
 from billing.payments.refusals import AgreementMissing, NoPublicPurchase, PaymentRefusal, ProviderOff
 from billing.payments.registry import seam_of
@@ -47,6 +47,8 @@ def place(
     asked = {"organisation_id": organisation.pk, "provider_id": provider.pk, "amount_minor": amount_minor}
     if standing := TopUpOrder.objects.filter(once=once).first():
         return _the_same(standing, asked)
+    if purpose not in Purpose.values:
+        raise PaymentRefusal({"purpose": "Say what the money is for."})
     _check(organisation, provider, amount_minor)
     acceptance = agreement or agreements.accepted(organisation=organisation, user=user)
     _check_agreement(organisation, user, acceptance, kind)
@@ -74,7 +76,6 @@ def place(
         expires_at=clock.now() + LIFE,
         poll_at=None if why else clock.now(),
     )
-    order.clean_fields()
     try:
         with transaction.atomic():
             order.save()
