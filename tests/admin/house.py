@@ -27,6 +27,7 @@ from billing.models import (
 from channels.models import Channel, Model, ModelAlias, ModelFallback, ModelLimit
 from newapi.kernel import clock, ids, money
 from tests import cast
+from tests.admin import price_records
 from tests.billing import offers
 
 TOTP_SECRET = "totp-canary-JBSWY3DP"
@@ -131,6 +132,7 @@ def fill(*, user: User, api_key: APIKey, raw_key: str, channel: Channel, model: 
         entry="0:1-1", organisation_id=api_key.organisation_id, cost_nano=1, payload="{}", error="not JSON"
     )
     VerifierRun.objects.create(duration_ms=12, findings=[])
+    price_records.fill(model=model, actor=user)
     _logins(user)
     _kept(api_key.organisation, user)
     _news(api_key.organisation, user)
