@@ -1,19 +1,20 @@
 """Grants as people read them: what may spend them, how long they last, and in which order they are spent."""
 
+from collections import defaultdict
 from datetime import datetime, timedelta
 
 from billing.models import Grant, Purse, Wallet
-
-# So many grants of a wallet are read at most; the order of what comes after them is not shown.
-GRANTS_MAX = 1000
+from billing.services.grants import GRANTS_MAX, in_burn_order
 
 
 def standing(wallet: Wallet) -> list[Grant]:
-    """The grants with something left, in the order in which they are spent; those of purses before all others."""
-    found = Grant.objects.filter(wallet=wallet, remaining_nano__gt=0).select_related(
-        "purse__project", "purse__model", "transaction"
-    )
-    return sorted(found[:GRANTS_MAX], key=_place)
+    """The grants with something left, in the order in which they are spent; those of each purse before all others."""
+    found = Grant.objects.filter(wallet=wallet, remaining_nano__gt=0).select_related("purse__project", "purse__model")
+    by_purse: dict[int | None, list[Grant]] = defaultdict(list)
+    for grant in found.order_by("purse_id", "pk")[:GRANTS_MAX]:
+        by_purse[grant.purse_id].append(grant)
+    general = by_purse.pop(None, [])
+    return [grant for grants in (*by_purse.values(), general) for grant in in_burn_order(grants)]
 
 
 def scope_of(purse: Purse | None) -> str:
@@ -38,17 +39,3 @@ def expires_in(grant: Grant, now: datetime) -> str:
         hours = left // timedelta(hours=1)
         return "within the hour" if not hours else f"in {hours} hour{'' if hours == 1 else 's'}"
     return f"in {left.days} days"
-
-
-def _place(grant: Grant) -> tuple[object, ...]:
-    is_given = grant.category == Grant.Category.PROMOTIONAL
-    ends = grant.expires_at
-    return (
-        grant.purse_id is None,
-        grant.priority,
-        ends is None,
-        ends.timestamp() if ends else 0,
-        not is_given,
-        grant.created_at,
-        grant.pk,
-    )

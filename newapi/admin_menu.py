@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from accounts.admin.requests import actor_of
+from billing.admin.adjustments import waiting_count
 from moderation.models import Case, SlaClock
 from moderation.selectors import without_sealed
 from newapi.kernel import clock
@@ -44,6 +45,14 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         (
             ("Calls", "receipt_long", "billing.usageevent"),
             ("Wallets", "account_balance_wallet", "billing.wallet"),
+            ("Bookings by hand", "edit_note", "billing.adjustment"),
+            ("Grants", "savings", "billing.grant"),
+            ("Purses", "wallet", "billing.purse"),
+            ("Changes of grants", "difference", "billing.grantentry"),
+            ("Balance alerts", "notification_important", "billing.balancealert"),
+            ("Redemption codes", "redeem", "billing.codebatch"),
+            ("Codes, as digests", "tag", "billing.redemptioncode"),
+            ("Redemptions", "receipt", "billing.redemption"),
             ("Prices", "sell", "billing.priceversion"),
             ("Price lists", "upload_file", "billing.priceimport"),
             ("Promotions", "redeem", "billing.promotion"),
@@ -124,6 +133,8 @@ def _item(request: HttpRequest, title: str, icon: str, label: str) -> dict[str, 
     item: dict[str, Any] = {"title": title, "icon": icon, "link": reverse(f"admin:{app}_{model}_changelist")}
     if label == "moderation.case" and (late := late_cases(request)):
         item |= {"badge": f"{late} late", "badge_variant": "danger"}
+    if label == "billing.adjustment" and (waiting := waiting_count()):
+        item |= {"badge": f"{waiting} to decide", "badge_variant": "warning"}
     return item
 
 

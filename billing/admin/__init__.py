@@ -1,7 +1,12 @@
 """The admin of prices, wallets, the ledger, usage and its sums. Money is looked at here; it moves by services."""
 
 from billing.admin import (
+    adjustments,
+    balance_alerts,
     checks,
+    code_batches,
+    code_rows,
+    grants,
     headroom,
     imports,
     invitations,
@@ -12,11 +17,17 @@ from billing.admin import (
     purges,
     rollups,
     usage,
+    wallet_reports,
     wallets,
 )
 
 __all__ = [
+    "adjustments",
+    "balance_alerts",
     "checks",
+    "code_batches",
+    "code_rows",
+    "grants",
     "headroom",
     "imports",
     "invitations",
@@ -27,5 +38,6 @@ __all__ = [
     "purges",
     "rollups",
     "usage",
+    "wallet_reports",
     "wallets",
 ]

@@ -1,5 +1,6 @@
 """The ledger, to look at. It is corrected by a reversal, which is booked like everything else."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -13,6 +14,8 @@ from accounts.admin import pages
 from accounts.admin.base import Endless, ReadOnlyAdmin, ReadOnlyInline
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
+from billing import statements
+from billing.admin import statements as statement_pages
 from billing.models import LedgerAccount, LedgerTransaction, LedgerTransfer
 from billing.services import wallets
 from newapi.kernel import money
@@ -33,6 +36,16 @@ class LedgerAccountAdmin(ReadOnlyAdmin):
     list_filter = (("organisation", AutocompleteSelectFilter), ("kind", ChoicesDropdownFilter), "currency")
     search_fields = ("organisation__name", "kind", "currency")
     search_help_text = "Organisation, kind or currency"
+    actions_detail = ("statement",)
+
+    @action(description="Statement", icon="receipt", permissions=["view"])
+    def statement(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Opening, postings and closing of any period."""
+        account: LedgerAccount = self.object_or_404(request, object_id)
+        if not self.has_view_permission(request, account):
+            raise PermissionDenied
+        read = partial(statements.of_account, account=account)
+        return statement_pages.page(self, request, obj=account, title=f"Statement: {account}", read=read)
 
 
 class TransfersInline(ReadOnlyInline):

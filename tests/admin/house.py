@@ -27,7 +27,7 @@ from billing.models import (
 from channels.models import Channel, Model, ModelAlias, ModelFallback, ModelLimit
 from newapi.kernel import clock, ids, money
 from tests import cast
-from tests.admin import price_records
+from tests.admin import house_of_codes, house_of_payments, house_of_wallets, price_records
 from tests.billing import offers
 
 TOTP_SECRET = "totp-canary-JBSWY3DP"
@@ -137,6 +137,9 @@ def fill(*, user: User, api_key: APIKey, raw_key: str, channel: Channel, model: 
     _kept(api_key.organisation, user)
     _news(api_key.organisation, user)
     offers.traces(api_key.organisation, user)
+    codes = house_of_codes.fill(organisation=api_key.organisation, user=user)
+    house_of_payments.fill(organisation=api_key.organisation, user=user)
+    house_of_wallets.fill(organisation=api_key.organisation, user=user, model=model)
     cast.terms(channel)
     ModelAlias.objects.create(name="our-best", model=model)
     ModelFallback.objects.create(model=model, fallback=cast.model("stand-in", on=channel, priced=False))
@@ -161,6 +164,8 @@ def fill(*, user: User, api_key: APIKey, raw_key: str, channel: Channel, model: 
             user.password.rpartition("$")[2],
             TOTP_SECRET,
             TYPED_PASSWORD,
+            *house_of_payments.SECRETS,
+            *codes,
             channel.keys.get().sealed,
         ),
     )

@@ -16,12 +16,14 @@ from tests.admin import house as houses
 from tests.admin import pages
 from tests.admin.house import House
 
+CREDIT = {"kind": "grant", "purpose": "enterprise_client", "priority": "50", "is_checked": "on"}
+DEBIT = {"purpose": "enterprise_client", "is_checked": "on"}
 PRICE = {"currency": "EUR", "input_nano": "2.50", "output_nano": "10", "per_units": "1000000", "price_group": "default"}
 
 
 def test_a_wallet_is_credited_with_a_reason(boss: Client, root: User, acme: Organisation) -> None:
     wallet = acme.wallets.get()
-    response = pages.send(boss, pages.act(wallet, "credit"), amount_nano="12.345", kind="grant", is_checked="on")
+    response = pages.send(boss, pages.act(wallet, "credit"), amount_nano="12.345", **CREDIT)
     assert response.status_code == 302
     wallet.refresh_from_db()
     assert wallet.balance_nano == 112_345_000_000
@@ -35,7 +37,7 @@ def test_a_wallet_is_credited_with_a_reason(boss: Client, root: User, acme: Orga
 def test_a_page_that_is_sent_twice_credits_once(boss: Client, acme: Organisation) -> None:
     wallet = acme.wallets.get()
     url = pages.act(wallet, "credit")
-    page = {**pages.fields(boss, url), "amount_nano": "5", "kind": "top_up", "is_checked": "on", "reason": pages.REASON}
+    page = {**pages.fields(boss, url), **CREDIT, "amount_nano": "5", "reason": pages.REASON}
     assert [boss.post(url, page).status_code for _ in range(3)] == [302, 302, 302]
     wallet.refresh_from_db()
     assert wallet.balance_nano == 105 * money.NANO
@@ -58,11 +60,14 @@ def test_a_page_that_is_sent_twice_credits_once(boss: Client, acme: Organisation
         {"is_checked": ""},
         {"kind": "usage"},
         {"once": "nonsense"},
+        {"purpose": ""},
+        {"purpose": "because"},
+        {"priority": "101"},
     ],
 )
 def test_a_wrong_credit_changes_nothing(boss: Client, acme: Organisation, wrong: dict[str, str]) -> None:
     wallet = acme.wallets.get()
-    sent = {"amount_nano": "5", "kind": "top_up", "is_checked": "on", **wrong}
+    sent = {**CREDIT, "amount_nano": "5", **wrong}
     assert pages.send(boss, pages.act(wallet, "credit"), **sent).status_code == 200
     wallet.refresh_from_db()
     assert wallet.balance_nano == 100 * money.NANO
@@ -70,9 +75,9 @@ def test_a_wrong_credit_changes_nothing(boss: Client, acme: Organisation, wrong:
 
 def test_a_correction_takes_no_more_than_there_is(boss: Client, acme: Organisation) -> None:
     wallet = acme.wallets.get()
-    short = pages.send(boss, pages.act(wallet, "debit"), amount_nano="100.01", is_checked="on")
+    short = pages.send(boss, pages.act(wallet, "debit"), amount_nano="100.01", **DEBIT)
     assert "are needed; balance and credit limit" in pages.text(short)
-    assert pages.send(boss, pages.act(wallet, "debit"), amount_nano="40", is_checked="on").status_code == 302
+    assert pages.send(boss, pages.act(wallet, "debit"), amount_nano="40", **DEBIT).status_code == 302
     wallet.refresh_from_db()
     assert wallet.balance_nano == 60 * money.NANO
 
@@ -91,7 +96,7 @@ def test_a_credit_limit_is_set(boss: Client, acme: Organisation) -> None:
 def test_money_needs_the_right(staff: Callable[..., Client], acme: Organisation, action: str) -> None:
     wallet = acme.wallets.get()
     viewer = staff("billing.view_wallet", "accounts.view_organisation")
-    sent = {"amount_nano": "5", "kind": "top_up", "is_checked": "on", "credit_limit_nano": "9", "reason": pages.REASON}
+    sent = {**CREDIT, "amount_nano": "5", "credit_limit_nano": "9", "reason": pages.REASON}
     assert viewer.get(pages.act(wallet, action)).status_code == 403
     assert viewer.post(pages.act(wallet, action), {**sent, "once": str(ids.uuid7())}).status_code == 403
     before = wallet.version
