@@ -4,6 +4,7 @@ from celery import shared_task
 
 from billing.services import (
     alerts,
+    announcements,
     budget_alerts,
     codes,
     expiry,
@@ -59,6 +60,12 @@ def verify_money() -> int:
 def prepare_partitions() -> int:
     """Make the usage partitions of the months to come."""
     return partitions.prepare()
+
+
+@shared_task
+def announce_prices() -> int:
+    """Tell organisations of prices to come."""
+    return announcements.announce()
 
 
 @shared_task

@@ -38,6 +38,7 @@ JOBS = (
     Job("Watch dates of evidence and models", "channels.tasks.watch_dates", timedelta(hours=1)),
     Job("Make redemption codes", "billing.tasks.make_codes", timedelta(seconds=5)),
     Job("Tend redemption codes", "billing.tasks.tend_codes", timedelta(minutes=1)),
+    Job("Announce prices", "billing.tasks.announce_prices", timedelta(minutes=1)),
     Job("Watch budgets", "billing.tasks.watch_budgets", timedelta(minutes=1)),
     Job("Watch balances", "billing.tasks.watch_balances", timedelta(minutes=1)),
     Job("Mail notices", "accounts.tasks.mail_notices", timedelta(seconds=30)),
