@@ -86,12 +86,15 @@ def make(
 
 def check(batch: CodeBatch) -> None:
     """Raises ValidationError, by field, when a batch must not be made so."""
-    batch.full_clean(exclude=["key_id"])
+    # The constraints are said in words below, not by their names.
+    batch.full_clean(validate_constraints=False)
     wrong: dict[str, str] = {}
     if worth_nano(batch) > WORTH_NANO_MAX:
         wrong["count"] = "All codes of a batch together are worth at most one billion."
     if batch.expires_at <= clock.now():
         wrong["expires_at"] = "This is over already."
+    elif batch.expires_at <= batch.starts_at:
+        wrong["expires_at"] = "It ends before it starts."
     if batch.purpose == Purpose.INTERNAL and batch.issuer is None:
         wrong["issuer"] = "Internal settlement is between an organisation and its clients: say whose codes these are."
     if batch.promotion is not None:
