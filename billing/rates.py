@@ -120,7 +120,7 @@ class Rates:
         yield self
         for service, steps in (self.ladders or {}).items():
             if service == "" or asked in ANY_SERVICE or asked == service:
-                yield from (rates for above_tokens, rates in steps if above_tokens < input_tokens or above_tokens < 0)
+                yield from (rates for above_tokens, rates in steps if above_tokens < input_tokens)
 
     def _tools_nano(self, tools: Mapping[str, int] | None) -> int:
         extras = self.extras or {}
