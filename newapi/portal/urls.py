@@ -17,6 +17,7 @@ from newapi.portal.views import (
     redeem,
     reviews,
     statement,
+    top_ups,
     usage,
 )
 
@@ -40,6 +41,12 @@ urlpatterns = [
     path("o/<slug:slug>/balance", balance.balance, name="balance"),
     path("o/<slug:slug>/statement", statement.statement, name="statement"),
     path("o/<slug:slug>/redeem", redeem.redeem, name="redeem"),
+    path("o/<slug:slug>/top-up", top_ups.order, name="top_up"),
+    path("o/<slug:slug>/top-ups", top_ups.listing, name="top_ups"),
+    path("o/<slug:slug>/top-ups/automatic", top_ups.automatic, name="auto_top_up"),
+    path("o/<slug:slug>/top-ups/automatic/off", top_ups.automatic_off, name="auto_top_up_off"),
+    path("o/<slug:slug>/top-ups/<slug:reference>", top_ups.followed, name="top_up_order"),
+    path("o/<slug:slug>/top-ups/<slug:reference>/state", top_ups.state, name="top_up_state"),
     path("o/<slug:slug>/approvals", approvals.approvals, name="approvals"),
     path("o/<slug:slug>/approvals/use-case", approvals.apply_use_case, name="approval_use_case"),
     path("o/<slug:slug>/approvals/label", approvals.apply_label, name="approval_label"),
