@@ -9,12 +9,14 @@ from django.db import IntegrityError, transaction
 
 from accounts.models import AuditEvent, Notice, Organisation, User
 from billing.errors import BillingRefusal
-from billing.models import LedgerTransaction, Promotion, PromotionUse
-from billing.services import promotion_rules, promotions, wallets
+from billing.models import Grant, LedgerTransaction, PaymentProvider, Promotion, PromotionUse, TopUpOrder
+from billing.payments.seam import Facts, Standing
+from billing.services import orders, promotion_rules, promotions, wallets
 from billing.services.promotion_rules import PromotionRefused
-from newapi.kernel import clock
+from newapi.kernel import clock, ids
 from newapi.kernel.money import NANO
 from tests.billing import offers
+from tests.billing.books import in_account
 from tests.billing.threads import together
 
 Kind = LedgerTransaction.Kind
@@ -245,3 +247,121 @@ def test_of_two_uses_at_once_only_the_last_allowed_one_counts(acme: Organisation
     assert sum(isinstance(result, PromotionUse) for result in results) == 1
     assert sum(isinstance(result, PromotionRefused) for result in results) == 7
     assert acme.wallets.get().balance_nano == 101 * NANO
+
+
+def paid_for(organisation: Organisation, promotion: Promotion | None, *, minor: int = 2_500) -> TopUpOrder:
+    """An order that its provider says is paid, and all that follows from that."""
+    provider, _ = PaymentProvider.objects.get_or_create(
+        slug="test",
+        defaults={"name": "Test", "protocol": "stripe", "base_url": "https://pay.example", "currency": "USD"},
+    )
+    order = TopUpOrder.objects.create(
+        organisation=organisation,
+        provider=provider,
+        purpose="compliant_service_fee",
+        reference=f"TU{TopUpOrder.objects.count()}",
+        once=ids.uuid7(),
+        amount_minor=minor,
+        currency="USD",
+        promotion=promotion,
+        state=TopUpOrder.State.OPEN,
+        expires_at=clock.now() + timedelta(days=30),
+    )
+    facts = Facts(
+        provider_id=provider.pk,
+        reference=order.reference,
+        standing=Standing.PAID,
+        currency="USD",
+        payment_reference=f"pi_{order.reference}",
+        paid_minor=minor,
+    )
+    for _ in range(2):  # news come twice
+        order = orders.apply(order=order, facts=facts)
+    return order
+
+
+@pytest.mark.req("BIL-07")
+def test_a_top_up_brings_its_bonus_once_with_an_end(acme: Organisation) -> None:
+    promotion = offers.running(bonus_percent=10, grant_days=30)
+    order = paid_for(acme, promotion)
+    bonus = Grant.objects.get(transaction__idempotency_key=f"promotion:{promotion.pk}:{order.reference}")
+    assert (bonus.amount_nano, bonus.category) == (5 * NANO // 2, Grant.Category.PROMOTIONAL)
+    assert timedelta(days=29, hours=23) < bonus.expires_at - clock.now() <= timedelta(days=30)
+    assert acme.wallets.get().balance_nano == 127 * NANO + NANO // 2
+    assert PromotionUse.objects.get().transaction == bonus.transaction
+    promotion.refresh_from_db()
+    assert promotion.given_nano == bonus.amount_nano
+    assert in_account(None, "promotion") == -bonus.amount_nano
+
+
+@pytest.mark.parametrize(
+    ("percent", "minor", "bonus_nano"),
+    [(100, 1, 10_000_000), (33, 1, 3_300_000), (1, 1, 100_000), (7, 12_345, 8_641_500_000)],
+)
+def test_a_bonus_is_exact(acme: Organisation, percent: int, minor: int, bonus_nano: int) -> None:
+    paid_for(acme, offers.running(bonus_percent=percent), minor=minor)
+    assert PromotionUse.objects.get().nano == bonus_nano
+
+
+@pytest.mark.req("BIL-07")
+def test_a_promotion_that_ended_before_the_payment_gives_no_bonus_and_the_organisation_is_told(
+    acme: Organisation,
+) -> None:
+    promotion = offers.running()
+    with clock.at(promotion.ends_at):
+        order = paid_for(acme, promotion)
+    assert order.state == TopUpOrder.State.CREDITED
+    assert acme.wallets.get().balance_nano == 125 * NANO
+    assert not PromotionUse.objects.exists()
+    assert "ended" in Notice.objects.get(kind="top_up.no_bonus").body
+
+
+def test_a_bonus_beyond_the_budget_or_the_times_is_not_given(acme: Organisation, globex: Organisation) -> None:
+    promotion = offers.running(budget_nano=3 * NANO)
+    paid_for(acme, promotion)  # 2.50
+    paid_for(acme, promotion)  # a second time
+    paid_for(globex, promotion)  # only 0.50 is left
+    assert [use.organisation for use in PromotionUse.objects.all()] == [acme]
+    assert (acme.wallets.get().balance_nano, globex.wallets.get().balance_nano) == (152_500_000_000, 125 * NANO)
+
+
+def test_an_order_without_a_promotion_has_no_bonus(acme: Organisation) -> None:
+    order = paid_for(acme, None)
+    assert promotions.apply_to_top_up(order=order) is None
+    assert promotions.take_back_bonus(order=order, returned_nano=NANO, once="r", actor=None, reason="Refund") is None
+    assert acme.wallets.get().balance_nano == 125 * NANO
+
+
+def test_a_bonus_is_not_booked_before_what_it_is_a_part_of(acme: Organisation) -> None:
+    order = paid_for(acme, None)
+    order.promotion, order.transaction = offers.running(), None
+    with pytest.raises(ValueError, match="booked after"):
+        promotions.apply_to_top_up(order=order)
+
+
+def test_what_goes_back_of_a_top_up_takes_its_share_of_the_bonus_once(acme: Organisation) -> None:
+    order = paid_for(acme, offers.running(bonus_percent=10))
+    for _ in range(2):
+        promotions.take_back_bonus(order=order, returned_nano=10 * NANO, once="refund:1", actor=None, reason="Refund")
+    bonus = Grant.objects.get(transaction__kind=Kind.GRANT)
+    assert bonus.remaining_nano == 3 * NANO // 2
+    # More than is left of it is never taken, nor out of what was paid for.
+    booked = LedgerTransaction.objects.count()
+    promotions.take_back_bonus(order=order, returned_nano=15 * NANO, once="refund:2", actor=None, reason="Refund")
+    bonus.refresh_from_db()
+    assert (bonus.remaining_nano, LedgerTransaction.objects.count()) == (0, booked + 1)
+    assert promotions.take_back_bonus(order=order, returned_nano=NANO, once="refund:3", actor=None, reason="x") is None
+    assert acme.wallets.get().balance_nano == 125 * NANO
+
+
+def test_the_bonuses_offered_are_those_that_would_be_given_the_largest_first(
+    acme: Organisation, globex: Organisation
+) -> None:
+    small, large = offers.running(bonus_percent=5), offers.running(bonus_percent=20)
+    offers.running("codes")
+    offers.submitted(bonus_percent=50)
+    offers.running(currency="EUR")
+    assert promotions.for_top_ups(acme) == [large, small]
+    paid_for(acme, large)
+    assert promotions.for_top_ups(acme) == [small]
+    assert promotions.for_top_ups(globex) == [large, small]
