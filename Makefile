@@ -12,10 +12,10 @@ RUNTIME := .venv/installed-runtime
 DEV := .venv/installed-dev
 TRACES := tests/artifacts/trace-sqlite.json tests/artifacts/trace-postgresql.json
 
-.PHONY: help run test tests lint format bench trace lock clean
+.PHONY: help run test test-long tests lint format bench trace lock clean
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(RUNTIME) ## Run the product with demonstration data at http://127.0.0.1:8000 (HOST=, PORT=)
 	@$(PY) manage.py serve --demo --host $(HOST) --port $(PORT)
@@ -23,6 +23,11 @@ run: $(RUNTIME) ## Run the product with demonstration data at http://127.0.0.1:8
 test: ## Install what is missing, check the code, and run all tests on SQLite and on PostgreSQL (ARGS="-k word")
 	@tests/tools/install python3-venv postgresql chromium
 	@$(MAKE) --no-print-directory lint tests
+
+test-long: ## Try all that `make test` only samples: 10,000 random days of money, kill -9 at every step (hours)
+	@tests/tools/install python3-venv postgresql chromium
+	@$(MAKE) --no-print-directory $(DEV)
+	@TEST_LONG=1 $(PY) -m tests.tools.suite tests/trials $(ARGS)
 
 tests: $(DEV)
 	@$(PY) -m tests.tools.suite $(ARGS)

@@ -31,7 +31,9 @@ def run(name: str, arguments: list[str], env: dict[str, str]) -> int:
         *DISTRIBUTION,
         *arguments,
     ]
-    trace = {"TRACE_FILE": str(ROOT / "tests" / "artifacts" / f"trace-{name.lower()}.json")}
+    # A long run is of the trials alone, and says nothing of the other requirements.
+    kind = "trace-long" if os.environ.get("TEST_LONG") == "1" else "trace"
+    trace = {"TRACE_FILE": str(ROOT / "tests" / "artifacts" / f"{kind}-{name.lower()}.json")}
     code = subprocess.run(command, cwd=ROOT, env={**os.environ, **trace, **env}, check=False).returncode
     print(
         f"== Tests on {name}: {'passed' if code == 0 else 'FAILED'} in {time.monotonic() - started:.0f} s", flush=True
