@@ -27,7 +27,7 @@ def let_leases_expire(redis: Redis) -> None:
 
 
 @pytest.mark.req("BIL-11", "BIL-17")
-def test_a_poster_killed_at_any_step(acme: Organisation, line: calls.Line, redis: Redis) -> None:
+def test_07_a_poster_killed_at_any_step(acme: Organisation, line: calls.Line, redis: Redis) -> None:
     served = calls.serve(calls.answered(line) for _ in range(3))
     steps = 0
     for steps in crashes.at_every_step(lambda step: posting.post()):

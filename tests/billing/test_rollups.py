@@ -140,7 +140,7 @@ def test_summing_up_twice_changes_nothing_and_late_usage_opens_its_bucket_again(
         ("2024-03-31T01:29:59.999", ["03-31T01:15", "03-31T01:00", "03-31T00:00", "03-01T00:00"]),
     ],
 )
-def test_buckets_part_time_without_gap_or_overlap(line: calls.Line, moment: str, buckets: list[str]) -> None:
+def test_28_buckets_part_time_without_gap_or_overlap(line: calls.Line, moment: str, buckets: list[str]) -> None:
     booking.book([at(line, datetime.fromisoformat(f"{moment}+00:00"))])
     sum_up()
     found = [level.objects.get().bucket for level in LEVELS]
