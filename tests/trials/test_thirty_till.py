@@ -97,7 +97,7 @@ def test_03_of_a_settlement_and_a_sweep_at_once_one_wins_and_the_cost_is_posted_
 
 @pytest.mark.req("BIL-11")
 def test_04_a_call_settled_twice_with_different_amounts_is_charged_the_first(line: calls.Line, redis: Redis) -> None:
-    """Settling is nobody's request, so nobody is answered 409: the row is unique by request id, and the first stands."""
+    """No request settles, so none is answered 409: the row is unique by request id, and the first stands."""
     record = calls.answered(line)
     calls.serve([record])
     other = replace(record, tokens=Tokens(output=999), costs=Costs(output=77 * NANO))
