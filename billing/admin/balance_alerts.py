@@ -9,6 +9,13 @@ from billing.models import BalanceAlert
 from newapi.kernel import money
 
 
+def state_of(alert: BalanceAlert) -> str:
+    """Armed; or below it: told of, or since before it was set, so that nothing was to be told."""
+    if alert.is_armed:
+        return "Armed"
+    return "Told" if alert.fired_at else "Below it from the start"
+
+
 @admin.register(BalanceAlert)
 class BalanceAlertAdmin(ReadOnlyAdmin):
     """Below which balances people are told."""
@@ -25,7 +32,11 @@ class BalanceAlertAdmin(ReadOnlyAdmin):
         """In the organisation's currency."""
         return money.display(alert.threshold_nano, alert.organisation.currency)
 
-    @display(description="State", label={"Armed": "success", "Told": "warning"}, ordering="is_armed")
+    @display(
+        description="State",
+        label={"Armed": "success", "Told": "warning", "Below it from the start": "info"},
+        ordering="is_armed",
+    )
     def state(self, alert: BalanceAlert) -> str:
-        """Told: it goes off again only after the balance has been back."""
-        return "Armed" if alert.is_armed else "Told"
+        """Only what is armed goes off; the others are armed again once the balance has been back."""
+        return state_of(alert)

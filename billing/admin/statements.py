@@ -12,6 +12,7 @@ from django.core.paginator import Paginator
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts.admin import pages
 from accounts.admin.reasons import PageForm
@@ -30,11 +31,17 @@ FILES = {
 Read = Callable[..., Statement]
 
 
+class DayInput(UnfoldAdminTextInputWidget):
+    """A day in the browser's own picker."""
+
+    input_type = "date"
+
+
 class PeriodForm(PageForm):
     """The days of a statement, both included, in UTC."""
 
-    first = forms.DateField(label="First day", widget=forms.TextInput(attrs={"type": "date"}))
-    last = forms.DateField(label="Last day", widget=forms.TextInput(attrs={"type": "date"}))
+    first = forms.DateField(label="First day", widget=DayInput)
+    last = forms.DateField(label="Last day", widget=DayInput)
     by = forms.ChoiceField(
         label="Usage", choices=[(Step.DAY.value, "Summed by day"), (Step.HOUR.value, "Summed by hour")]
     )

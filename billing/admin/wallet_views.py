@@ -7,6 +7,7 @@ from django.http import HttpRequest
 
 from accounts.admin.pages import object_url
 from billing.admin.adjustments import amount_of
+from billing.admin.balance_alerts import state_of
 from billing.grant_words import expires_in, scope_of, standing
 from billing.models import Adjustment, BalanceAlert, Grant, Purse, Wallet
 from newapi.kernel import clock, money
@@ -98,7 +99,7 @@ def _alerts(wallet: Wallet) -> Part:
         Row(
             (
                 money.display(alert.threshold_nano, wallet.currency),
-                "Armed" if alert.is_armed else "Told",
+                state_of(alert),
                 f"{alert.crossings} time{'' if alert.crossings == 1 else 's'}",
             ),
             object_url(alert),

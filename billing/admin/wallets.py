@@ -64,7 +64,11 @@ class WalletAdmin(GovernedAdmin):
         "used",
         "owed",
     )
-    actions_detail = ("credit", "debit", "statement", "set_credit_limit", "set_alerts", "freeze", "thaw")
+    actions_detail: tuple[Any, ...] = (
+        "credit",
+        "statement",
+        {"title": "More", "icon": "more_horiz", "items": ["debit", "set_credit_limit", "set_alerts", "freeze", "thaw"]},
+    )
     change_form_outer_before_template = "admin/wallet_before.html"
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Q
+from django.urls import reverse
 
 from accounts.models import Organisation
 from billing.models import LedgerTransaction, MoneyBack, Redemption, TopUpOrder
@@ -82,7 +83,8 @@ def origins_of(organisation: Organisation, transactions: Iterable[uuid.UUID]) ->
 
 
 def _order(organisation: Organisation, order: TopUpOrder) -> Origin:
-    return Origin(f"Order {order.reference}")
+    link = reverse("portal:top_up_order", args=[organisation.slug, order.reference])
+    return Origin(f"Order {order.reference}", link)
 
 
 def _pk(transaction_id: uuid.UUID | None) -> uuid.UUID:

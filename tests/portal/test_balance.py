@@ -5,13 +5,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from accounts.models import APIKey, AuditEvent, Organisation, User
-from billing.models import BalanceAlert, LedgerTransaction, Wallet
+from billing.models import BalanceAlert, LedgerTransaction, TopUpOrder, Wallet
 from billing.pricing import Tokens
-from billing.services import wallets
+from billing.services import codes, wallets
+from billing.services.grants import Terms
 from channels.models import Model
 from newapi.kernel import clock
 from newapi.kernel.money import NANO
-from tests import cast
+from newapi.portal.movements import origins_of
+from tests import cast, paying
+from tests.billing import vouchers
 from tests.portal import traffic
 from tests.portal.conftest import LogIn
 
@@ -152,3 +155,55 @@ def test_alerts_are_set_only_by_those_who_may_and_only_for_their_own(people: dic
     answers = {role: log_in(user).post("/o/acme/balance", sent).status_code for role, user in people.items()}
     assert answers == {"owner": 302, "admin": 302, "billing": 302, "member": 403, "viewer": 403, "stranger": 404}
     assert {alert.organisation.slug for alert in BalanceAlert.objects.all()} == {"acme"}
+
+
+def test_movements_name_the_order_and_the_code_that_they_came_from(
+    acme: Organisation, globex: Organisation, ada: User, gus: User, log_in: LogIn
+) -> None:
+    order = paying.order(acme, paying.provider(), ada, state=TopUpOrder.State.CREDITED)
+    raw = vouchers.code()
+    redeemed = codes.redeem(raw=raw, organisation=acme, user=ada)
+    answer = log_in(ada).get("/o/acme/balance")
+    origins = {one.id: one.origin for one in answer.context["found"].movements if one.origin}
+    assert origins[order.transaction_id].words == f"Order {order.reference}"
+    assert origins[redeemed.transaction_id].words == f"Code …{raw[-4:]}"
+    html = answer.content.decode()
+    assert f'href="/o/acme/top-ups/{order.reference}"' in html
+    assert raw not in html
+    assert origins[order.transaction_id].words in log_in(ada).get("/o/acme/statement").content.decode()
+    assert origins_of(globex, list(origins)) == {}
+
+
+def test_what_the_balance_consists_of_is_shown_in_the_order_in_which_it_is_spent(
+    acme: Organisation, ada: User, chat_model: Model, log_in: LogIn
+) -> None:
+    now = clock.now()
+    project = acme.projects.get()
+    for name, units, terms in (
+        ("last", 11, Terms(priority=60)),
+        ("soon", 12, Terms(expires_at=now + timedelta(days=2, hours=1))),
+        ("today", 13, Terms(expires_at=now + timedelta(hours=5, minutes=1))),
+        ("scoped", 14, Terms(model=chat_model, project=project, priority=99)),
+    ):
+        wallets.credit(
+            organisation=acme,
+            amount_nano=units * NANO,
+            kind=LedgerTransaction.Kind.GRANT,
+            idempotency_key=name,
+            actor=None,
+            reason="Secretly",
+            terms=terms,
+        )
+    answer = log_in(ada).get("/o/acme/balance")
+    rows = answer.context["grants"].rows
+    assert [(row.amount_nano // NANO, row.category, row.scope, row.expires_in) for row in rows] == [
+        (14, "Given", f"Only project {project.name}, model {chat_model.name}", ""),
+        (13, "Given", "Every call", "in 5 hours"),
+        (12, "Given", "Every call", "in 2 days"),
+        (100, "Paid for", "Every call", ""),
+        (11, "Given", "Every call", ""),
+    ]
+    assert "Secretly" not in answer.content.decode()
+    with clock.shifted(6 * 3600):
+        rows = log_in(ada).get("/o/acme/balance").context["grants"].rows
+    assert rows[1].expires_in == "expired"
