@@ -2,6 +2,8 @@
 
 from billing.admin import (
     adjustments,
+    agreements,
+    auto_top_ups,
     balance_alerts,
     checks,
     code_batches,
@@ -11,7 +13,11 @@ from billing.admin import (
     imports,
     invitations,
     ledger,
+    money_back,
+    orders,
     panels,
+    payment_events,
+    payment_providers,
     prices,
     promotions,
     purges,
@@ -23,6 +29,8 @@ from billing.admin import (
 
 __all__ = [
     "adjustments",
+    "agreements",
+    "auto_top_ups",
     "balance_alerts",
     "checks",
     "code_batches",
@@ -32,7 +40,11 @@ __all__ = [
     "imports",
     "invitations",
     "ledger",
+    "money_back",
+    "orders",
     "panels",
+    "payment_events",
+    "payment_providers",
     "prices",
     "promotions",
     "purges",
