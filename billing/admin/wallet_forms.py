@@ -67,7 +67,7 @@ class CreditForm(MoneyForm):
         label="Category",
         required=False,
         choices=[("", "As the kind says: a grant is given, the others are paid for"), *Grant.Category.choices],
-        help_text="What was paid for is revenue when it expires; what was given is not.",
+        help_text="Given money is spent before what was paid for. It also says how an expired rest is booked.",
     )
     priority = forms.IntegerField(
         label="Priority",
