@@ -235,7 +235,7 @@ def uses_of(request: HttpRequest, obj: AnyModel) -> panels.Panel | None:
     assert isinstance(obj, Promotion)
     waits = promotion_rules.standing(obj) == "Waits for review"
     is_own = waits and obj.submitted_by_id == request.user.pk
-    links = ()
+    links: tuple[panels.Link, ...] = ()
     if request.user.has_perm("billing.view_promotionuse"):
         url = pages.list_url(PromotionUse, promotion__id__exact=obj.pk)
         links = (panels.Link("What it gave", url, "redeem"),)

@@ -52,7 +52,7 @@ admin.site.unregister(Wallet)
 class ReportedWalletAdmin(WalletAdmin):
     """The wallets, to be looked through by how they stand, with what was paid into each."""
 
-    list_filter = (StandingFilter, *WalletAdmin.list_filter)
+    list_filter: tuple[Any, ...] = (StandingFilter, *WalletAdmin.list_filter)
     actions_detail = (*WalletAdmin.actions_detail, "payments")
 
     @action(description="Payments as CSV", icon="download", permissions=["view"])

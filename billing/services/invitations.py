@@ -122,7 +122,7 @@ def _accept(invitation: Invitation, organisation: Organisation, phone: str, told
         raise PromotionRefused(f"{inviter} has gained by the promotion “{promotion}” as often as it may.")
     for side in (inviter, organisation):
         promotions.require(promotion=promotion, organisation=side, nano=_both_nano(promotion), kind=Kind.INVITATION)
-    _claim(invitation, organisation, rules.email_digest(email), rules.phone_digest(phone) or invitation.phone_digest)
+    _claim(invitation, organisation, email, phone)
     gains = [(inviter, promotion.inviter_nano, "inviter"), (organisation, promotion.invitee_nano, "invitee")]
     # In the order of the wallets, as whoever books usage locks them.
     for side, nano, name in sorted(gains, key=lambda gain: wallets.open(organisation=gain[0]).pk):
@@ -143,16 +143,17 @@ def _one_at_a_time() -> None:
     Promotion.objects.filter(pk=first).update(given_nano=F("given_nano"))
 
 
-def _claim(invitation: Invitation, organisation: Organisation, email: bytes, phone: bytes | None) -> None:
+def _claim(invitation: Invitation, organisation: Organisation, email: str, phone: str) -> None:
     """Mark it accepted, with the digests of who it was. The constraints know who has gained before."""
+    number = {"phone_digest": rules.phone_digest(phone)} if phone else {}
     try:
         with transaction.atomic():
             claimed = Invitation.objects.filter(pk=invitation.pk, state=State.SENT).update(
                 state=State.ACCEPTED,
                 invitee=organisation,
-                email_digest=email,
-                phone_digest=phone,
+                email_digest=rules.email_digest(email),
                 decided_at=clock.now(),
+                **number,
             )
     except IntegrityError:
         raise PromotionRefused(GAINED_BEFORE) from None

@@ -354,6 +354,22 @@ def test_what_goes_back_of_a_top_up_takes_its_share_of_the_bonus_once(acme: Orga
     assert acme.wallets.get().balance_nano == 125 * NANO
 
 
+def test_a_bonus_taken_back_returns_when_the_dispute_was_won_and_stays_in_a_frozen_wallet(
+    acme: Organisation, root: User
+) -> None:
+    order = paid_for(acme, offers.running(bonus_percent=10))
+    whole = {"order": order, "returned_nano": 25 * NANO, "actor": root, "reason": "Dispute"}
+    wallets.freeze(organisation=acme, actor=root, reason="Looks odd")
+    assert promotions.take_back_bonus(once="dispute:1", **whole) is None
+    wallets.thaw(organisation=acme, actor=root, reason="All is well")
+    assert promotions.take_back_bonus(once="dispute:1", **whole) is not None
+    assert acme.wallets.get().balance_nano == 125 * NANO
+    for _ in range(2):
+        promotions.give_back_bonus(order=order, once="dispute:1", actor=root, reason="Won")
+    assert acme.wallets.get().balance_nano == 127_500_000_000
+    assert promotions.give_back_bonus(order=order, once="dispute:2", actor=root, reason="Won") is None
+
+
 def test_the_bonuses_offered_are_those_that_would_be_given_the_largest_first(
     acme: Organisation, globex: Organisation
 ) -> None:

@@ -4,12 +4,13 @@ What is given is booked by whoever gives it; `use` counts it in the same databas
 """
 
 from billing.services.promotions.reviewing import review, stop, submit
-from billing.services.promotions.top_ups import apply_to_top_up, for_top_ups, take_back_bonus
+from billing.services.promotions.top_ups import apply_to_top_up, for_top_ups, give_back_bonus, take_back_bonus
 from billing.services.promotions.using import require, terms_of, use, uses_of
 
 __all__ = [
     "apply_to_top_up",
     "for_top_ups",
+    "give_back_bonus",
     "require",
     "review",
     "stop",

@@ -59,13 +59,13 @@ def take_back_bonus(
 ) -> LedgerTransaction | None:
     """Take back the bonus on what of an order goes back, as far as it is unspent; None when nothing is left of it.
 
-    once: names the refund or dispute, so that each takes once. Raises WalletFrozen.
+    once: names the refund or dispute, so that each takes once. A frozen wallet keeps it.
     """
     bonus = Grant.objects.filter(transaction__idempotency_key=_key(order)).first()
     if order.promotion is None or bonus is None:
         return None
     nano = money.divide_half_even(returned_nano * order.promotion.bonus_percent, 100)
-    if not nano:
+    if not nano or wallets.open(organisation=order.organisation).frozen_at is not None:
         return None
     return wallets.take_back(
         organisation=order.organisation,
@@ -76,6 +76,16 @@ def take_back_bonus(
         reason=reason,
         grant=bonus,
     )
+
+
+@transaction.atomic
+def give_back_bonus(*, order: TopUpOrder, once: str, actor: User | None, reason: str) -> LedgerTransaction | None:
+    """Undo what take_back_bonus took under the same `once`, as when a dispute was won; None when it took nothing.
+
+    Raises BillingRefusal, such as WalletFrozen.
+    """
+    taken = LedgerTransaction.objects.filter(idempotency_key=f"{_key(order)}:{once}").first()
+    return None if taken is None else wallets.reverse(booked=taken, actor=actor, reason=reason)
 
 
 def _key(order: TopUpOrder) -> str:
