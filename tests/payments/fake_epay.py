@@ -1,5 +1,6 @@
 """An EPay of our own: signed redirects, signed GETs as news, queries, refunds. Misbehaves on demand."""
 
+import copy
 import hashlib
 import itertools
 from decimal import Decimal
@@ -56,6 +57,10 @@ class FakeEPay(FakeServer):
         names = ("trade_no", "out_trade_no", "type", "name", "money")
         said = {"pid": PID, **{name: str(trade[name]) for name in names}, "trade_status": "TRADE_SUCCESS"}
         return signed({**said, **other}, key)
+
+    def remember(self) -> dict[str, Trade]:
+        """Every trade as it is now; put into `shown`, questions are answered as of that moment."""
+        return copy.deepcopy(self.trades)
 
     # ---- the interface
 

@@ -12,6 +12,7 @@ import json
 import time
 from typing import Any
 
+from newapi.kernel import clock
 from tests.payments.fake_server import FakeServer, Wrong
 
 SECRET = "sk_test_canary_1234567890"
@@ -164,7 +165,7 @@ class FakeStripe(FakeServer):
     def _new_session(self, asked: Thing) -> Thing:
         assert asked["mode"] == "payment"
         price = asked["line_items"][0]["price_data"]
-        seconds_left = int(asked["expires_at"]) - time.time()
+        seconds_left = int(asked["expires_at"]) - clock.now_ms() / 1000
         assert 30 * 60 <= seconds_left <= 24 * 3600, "Stripe refuses such an expiry"
         customer = f"cus_{next(self.customers)}" if asked.get("customer_creation") == "always" else None
         intent = self._make(

@@ -11,6 +11,7 @@ from billing.models import MoneyBack, TopUpOrder
 from billing.payments import minor, nudges, turns
 from billing.payments.refusals import PaymentRefusal
 from billing.services.money_back import booking, rules
+from billing.services.money_back.sending import note_refunded
 from newapi.kernel import clock
 
 State = MoneyBack.State
@@ -74,6 +75,7 @@ def settle(
         raise PaymentRefusal("It does not wait for such a decision.")
     if went_back:
         MoneyBack.objects.filter(pk=row.pk).update(state=State.DONE)
+        note_refunded(row.order)
     else:
         booking.undo(row, state=State.FAILED, why=reason, actor=actor)
     row.refresh_from_db()
