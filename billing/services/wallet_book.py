@@ -141,9 +141,11 @@ def undo(
 ) -> None:
     """Book the opposite of a transaction. `moves` are the opposites of its transfers. Raises BalanceTooLow."""
     purse, debt = account(wallet, Place.WALLET), account(wallet, Place.RECEIVABLE)
-    if booked.kind == LedgerTransaction.Kind.USAGE:
-        # What was owed for it may have been paid since: give all back to the wallet, which pays debts first.
-        moves = [(revenue, purse, nano) for revenue, _, nano in moves]
+    # What was owed for it may have been paid since: all that comes back goes to the wallet, which pays debts first.
+    moves = [
+        (debit, purse if credit == debt and debit.organisation_id is None else credit, nano)
+        for debit, credit, nano in moves
+    ]
     gain_nano, lent_nano = _net(moves, purse), -_net(moves, debt)
     holdings, change = Holdings(wallet), Change(owed=lent_nano)
     if gain_nano < 0:
