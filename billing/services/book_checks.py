@@ -58,7 +58,7 @@ def wallets_equal_their_transfers(since: datetime | None) -> Iterator[Finding]:
 
 
 def wallets_equal_their_grants(since: datetime | None) -> Iterator[Finding]:
-    """Balance = what remains of the grants - what is drawn on credit; credit is drawn only when nothing else is left."""
+    """Balance = what remains of the grants - what is drawn on credit, which is drawn only when nothing else is left."""
     remaining: dict[int, int] = defaultdict(int)
     general: dict[int, int] = defaultdict(int)
     rests = Grant.objects.filter(remaining_nano__gt=0).values_list("wallet_id", "purse_id").order_by()
