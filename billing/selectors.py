@@ -1,12 +1,11 @@
 """Reads of the billing app that the gateway and the pages build on."""
 
 from collections import defaultdict
-from dataclasses import dataclass
 from enum import StrEnum
 
 from django.db.models import Sum
 
-from billing.models import PriceVersion, Rollup15m, Wallet
+from billing.models import PriceVersion, Rollup15m
 from billing.price_sheets import rates_of
 from billing.pricing import Rates
 from newapi.kernel import clock
@@ -15,34 +14,15 @@ __all__ = [
     "PriceKey",
     "Schedule",
     "Spender",
-    "TillFacts",
     "price_schedules",
     "rates_at",
     "rates_in_force",
     "rates_of",
     "spent_nano",
-    "till_facts",
 ]
 
 PriceKey = tuple[int, str, str, str]  # model id, currency, price group, region (empty: any)
 Schedule = tuple[tuple[int, Rates | None], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TillFacts:
-    """What a till is loaded with. `funded_nano` has the credit limit in it."""
-
-    funded_nano: int
-    used_nano: int
-    version: int
-
-
-def till_facts(*, organisation_id: int, currency: str) -> TillFacts:
-    """What the database knows of an organisation's wallet; zeros when it has none yet."""
-    wallet = Wallet.objects.filter(organisation_id=organisation_id, currency=currency).first()
-    if wallet is None:
-        return TillFacts(0, 0, 0)
-    return TillFacts(wallet.funded_nano + wallet.credit_limit_nano, wallet.used_nano, wallet.version)
 
 
 def price_schedules() -> dict[PriceKey, Schedule]:
