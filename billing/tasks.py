@@ -14,6 +14,7 @@ from billing.services import (
     orders,
     partitions,
     posting,
+    rerating_run,
     rollups,
     verifier,
     wallets,
@@ -66,6 +67,12 @@ def prepare_partitions() -> int:
 def announce_prices() -> int:
     """Tell organisations of prices to come."""
     return announcements.announce()
+
+
+@shared_task
+def rerate() -> int:
+    """Rate usage of wrong prices again."""
+    return rerating_run.run()
 
 
 @shared_task

@@ -55,6 +55,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Redemptions", "receipt", "billing.redemption"),
             ("Prices", "sell", "billing.priceversion"),
             ("Price lists", "upload_file", "billing.priceimport"),
+            ("Re-ratings", "published_with_changes", "billing.rerating"),
             ("Promotions", "redeem", "billing.promotion"),
             ("Invitations", "group_add", "billing.invitation"),
             ("Gains by promotions", "featured_seasonal_and_gifts", "billing.promotionuse"),

@@ -39,6 +39,7 @@ JOBS = (
     Job("Make redemption codes", "billing.tasks.make_codes", timedelta(seconds=5)),
     Job("Tend redemption codes", "billing.tasks.tend_codes", timedelta(minutes=1)),
     Job("Announce prices", "billing.tasks.announce_prices", timedelta(minutes=1)),
+    Job("Rate usage again", "billing.tasks.rerate", timedelta(seconds=30)),
     Job("Watch budgets", "billing.tasks.watch_budgets", timedelta(minutes=1)),
     Job("Watch balances", "billing.tasks.watch_balances", timedelta(minutes=1)),
     Job("Mail notices", "accounts.tasks.mail_notices", timedelta(seconds=30)),

@@ -1,0 +1,264 @@
+"""Re-ratings in the admin: asked for with a preview of what they come to, decided by a second person, watched."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Model as AnyModel
+from django.http import HttpRequest, HttpResponse
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+
+from accounts.admin import pages, panels
+from accounts.admin.base import Endless, ReadOnlyAdmin
+from accounts.admin.fields import picker
+from accounts.admin.reasons import ReasonedForm
+from accounts.admin.requests import actor_of, address_of
+from billing.admin.prices import in_words
+from billing.models import RatingDelta, Rerating
+from billing.services import rerating
+from billing.services.rerating import Estimate
+from newapi.kernel import clock, money
+
+State = Rerating.State
+TONES = {State.WAITING: "warning", State.RUNNING: "info", State.DONE: "success", State.REJECTED: "danger"}
+# Named in a preview; the rest is in the sum.
+NAMED_MAX = 20
+
+
+class AskForm(ReasonedForm):
+    """Which calls, and which price they should have had."""
+
+    wrong_price = picker(
+        Rerating._meta.get_field("wrong_price"), label="Wrong price", help_text="What the calls were charged at."
+    )
+    right_price = picker(
+        Rerating._meta.get_field("right_price"),
+        label="Right price",
+        help_text="What they should have been charged at: another version of the same model and currency. It need not "
+        "have been in force then; publish it first.",
+    )
+    organisation = picker(
+        Rerating._meta.get_field("organisation"), label="Organisation", required=False, help_text="Empty: all."
+    )
+    since = forms.SplitDateTimeField(label="Calls from", help_text="In UTC.")
+    until = forms.SplitDateTimeField(label="Until before", help_text="In UTC; at least an hour ago.")
+
+    def order(self) -> dict[str, Any]:
+        """The arguments of rerating.draft."""
+        return {name: value for name, value in self.cleaned_data.items() if name != "reason"}
+
+
+@admin.register(Rerating)
+class ReratingAdmin(ReadOnlyAdmin):
+    """Adding is asking for one."""
+
+    list_display = ("created_at", "model_name", "organisation_or_all", "state_label", "calls", "sum", "requested_by")
+    list_select_related = ("wrong_price__model", "organisation", "requested_by")
+    list_filter = (
+        ("state", ChoicesDropdownFilter),
+        ("wrong_price__model", AutocompleteSelectFilter),
+        ("organisation", AutocompleteSelectFilter),
+    )
+    search_fields = ("wrong_price__model__name", "organisation__name", "reason", "requested_by__email")
+    search_help_text = "Model, organisation, reason or who asked"
+    fieldsets = (
+        (None, {"fields": ("state_label", "model_name", "organisation_or_all", "since", "until", "reason")}),
+        ("The prices", {"fields": ("wrong_price", "wrong_rates", "right_price", "right_rates")}),
+        ("What it came to", {"fields": ("calls", "sum")}),
+        ("Who did what", {"fields": ("requested_by", "created_at", "decided_by", "done_at")}),
+    )
+    actions_detail = ("approve", "reject")
+
+    def has_add_permission(self, request: HttpRequest, obj: AnyModel | None = None) -> bool:
+        """Who may ask."""
+        return request.user.has_perm("billing.add_rerating")
+
+    def has_decide_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Who may decide on what others ask for."""
+        return request.user.has_perm("billing.change_rerating")
+
+    @display(description="Model", ordering="wrong_price__model__name")
+    def model_name(self, of: Rerating) -> str:
+        """Whose price was wrong."""
+        return f"{of.wrong_price.model} in {of.wrong_price.currency}"
+
+    @display(description="Organisation")
+    def organisation_or_all(self, of: Rerating) -> str:
+        """Whose calls."""
+        return str(of.organisation or "all")
+
+    @display(description="State", label={state.label: tone for state, tone in TONES.items()}, ordering="state")
+    def state_label(self, of: Rerating) -> str:
+        """As a label."""
+        return of.get_state_display()
+
+    @display(description="Calls rated", ordering="rows_seen")
+    def calls(self, of: Rerating) -> str:
+        """So far."""
+        return f"{of.rows_seen:,}"
+
+    @display(description="Charged in addition", ordering="delta_nano")
+    def sum(self, of: Rerating) -> str:
+        """So far; below zero: given back."""
+        return money.display(of.delta_nano, of.wrong_price.currency)
+
+    @display(description="Its rates")
+    def wrong_rates(self, of: Rerating) -> str:
+        """In a line."""
+        return in_words(of.wrong_price)
+
+    @display(description="Its rates")
+    def right_rates(self, of: Rerating) -> str:
+        """In a line."""
+        return in_words(of.right_price)
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Say what was wrong, look at what it comes to, ask."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        now = clock.now().replace(second=0, microsecond=0)
+        initial = {"since": now - timedelta(days=1), "until": now - timedelta(hours=2), **request.GET.dict()}
+        form = AskForm(pages.data_of(request), initial=initial)
+        is_preview = "_preview" in request.POST
+        lines = _previewed(form) if is_preview and form.is_valid() else []
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            made = rerating.request(
+                **form.order(), actor=actor_of(request), reason=data["reason"], address=address_of(request)
+            )
+            return pages.done(request, "Asked for. Somebody else has to approve it.", made)
+
+        return pages.form_page(
+            self,
+            request,
+            title="Rate usage again",
+            intro="Calls that were charged at a wrong price are charged what they should have been, as a difference in "
+            "their organisations' wallets. Their records stay as they were. A second person has to approve it.",
+            form=form,
+            submit="Ask for it",
+            act=act,
+            is_final=not is_preview,
+            template="admin/rerating_ask.html",
+            context={"lines": lines},
+        )
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Only what waits can be decided, and not by who asked for it."""
+        found = self.get_object(request, object_id)
+        if found is None or found.state != State.WAITING or found.requested_by_id == request.user.pk:
+            return []
+        return list(super().get_actions_detail(request, object_id))
+
+    @action(description="Approve", icon="check", permissions=["decide"], variant=ActionVariant.PRIMARY)
+    def approve(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Let it run."""
+        return self._decide(request, object_id, "Approve", rerating.approve, "Approved. It runs within half a minute.")
+
+    @action(description="Reject", icon="block", permissions=["decide"], variant=ActionVariant.DANGER)
+    def reject(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Let it lapse."""
+        return self._decide(request, object_id, "Reject", rerating.reject, "Rejected. Nothing was booked.")
+
+    def _decide(
+        self, request: HttpRequest, object_id: str, verb: str, service: Callable[..., Rerating], said: str
+    ) -> HttpResponse:
+        of: Rerating = self.object_or_404(request, object_id)
+        if not self.has_view_permission(request, of) or not self.has_decide_permission(request):
+            raise PermissionDenied
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            done = service(of=of, actor=actor_of(request), reason=data["reason"], address=address_of(request))
+            return pages.done(request, said, done)
+
+        return pages.form_page(
+            self,
+            request,
+            title=f"{verb}: rate calls of {self.model_name(of)} again",
+            intro=f"Asked for by {of.requested_by or 'the platform'} on {of.created_at:%-d %B %Y}: “{of.reason}”. "
+            f"Calls of {self.organisation_or_all(of)} from {of.since:%Y-%m-%d %H:%M} until {of.until:%Y-%m-%d %H:%M} "
+            f"UTC, at {in_words(of.right_price)} instead of {in_words(of.wrong_price)}.",
+            form=ReasonedForm(pages.data_of(request)),
+            submit=verb,
+            act=act,
+            obj=of,
+            is_danger=verb == "Reject",
+        )
+
+
+@panels.on(Rerating)
+def what_it_would_come_to(request: HttpRequest, obj: AnyModel) -> panels.Panel | None:
+    """Worked out while it waits, for whoever decides."""
+    assert isinstance(obj, Rerating)
+    if obj.state != State.WAITING:
+        return None
+    told = rerating.estimate(obj)
+    tone = "warning" if told.nano > 0 else "info"
+    return panels.Panel(
+        title="What it would come to now", lines=tuple(_lines(told, obj.wrong_price.currency)), tone=tone
+    )
+
+
+@admin.register(RatingDelta)
+class RatingDeltaAdmin(Endless, ReadOnlyAdmin):
+    """What each call's new rating came to."""
+
+    list_display = ("usage", "organisation", "before", "after", "difference", "rerating")
+    list_select_related = ("organisation", "rerating__wrong_price")
+    list_filter = (("organisation", AutocompleteSelectFilter), ("rerating", AutocompleteSelectFilter))
+    search_fields = ("usage__exact", "organisation__name")
+    search_help_text = "The call's id, or its organisation"
+    ordering = ("-id",)
+    fields = ("rerating", "usage", "organisation", "before", "after", "difference", "transaction")
+
+    @display(description="Charged before")
+    def before(self, delta: RatingDelta) -> str:
+        """With what earlier re-ratings made of it."""
+        return money.display(delta.before_nano, delta.rerating.wrong_price.currency)
+
+    @display(description="Charged now")
+    def after(self, delta: RatingDelta) -> str:
+        """At the right price."""
+        return money.display(delta.after_nano, delta.rerating.wrong_price.currency)
+
+    @display(description="Difference")
+    def difference(self, delta: RatingDelta) -> str:
+        """What was booked of it."""
+        return money.display(delta.after_nano - delta.before_nano, delta.rerating.wrong_price.currency)
+
+
+def _previewed(form: AskForm) -> list[tuple[str, str]]:
+    """What is asked for would come to so much; a complaint goes into the form."""
+    try:
+        of = rerating.draft(**form.order())
+    except ValidationError as error:
+        pages.put_errors(form, error)
+        return []
+    return _lines(rerating.estimate(of), of.wrong_price.currency)
+
+
+def _lines(told: Estimate, currency: str) -> list[tuple[str, str]]:
+    """An estimate, the largest differences first."""
+    more = "" if told.is_whole else ", of the first part of the span; the rest is not in this preview"
+    lines = [(f"{told.seen:,} calls were charged at the wrong price{more}", _signed(told.nano, currency))]
+    sums = sorted(told.sums.items(), key=lambda pair: -abs(pair[1][1]))
+    lines += [
+        (f"{organisation}: {calls:,} calls", _signed(nano, currency))
+        for organisation, (calls, nano) in sums[:NAMED_MAX]
+    ]
+    if len(sums) > NAMED_MAX:
+        lines.append((f"and {len(sums) - NAMED_MAX} more organisations", ""))
+    return lines
+
+
+def _signed(nano: int, currency: str) -> str:
+    if not nano:
+        return "no difference"
+    amount = money.display(abs(nano), currency)
+    return f"{amount} given back" if nano < 0 else f"{amount} charged in addition"
