@@ -1,53 +1,33 @@
 """Prices: published with a preview, never changed; the next version replaces the one before."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model as AnyModel
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter, RangeDateTimeFilter
 from unfold.decorators import display
 
 from accounts.admin import pages, panels
 from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.requests import actor_of, address_of
+from billing.admin import price_forms
 from billing.admin.price_forms import PublishForm
 from billing.models import PriceVersion
-from billing.pricing import Tokens, price
-from billing.selectors import rates_of
+from billing.price_examples import examples
+from billing.price_lines import Line, lines_of
+from billing.pricing import EXTRAS
 from billing.services import prices
 from newapi.kernel import clock, money
 
 _STATE = {"In force": "success", "Scheduled": "info", "Past": None, "Withdrawn": "danger"}
-# What people ask of a price: what does this cost then?
-EXAMPLES = (
-    ("A short question: 500 tokens in, 200 out", Tokens(input=500, output=200)),
-    ("A long document: 50,000 tokens in, 1,000 out", Tokens(input=50_000, output=1_000)),
-    ("The same again, read from the cache", Tokens(cached_input=50_000, output=1_000)),
-    ("Deep thought: 2,000 in, 10,000 reasoning, 1,000 out", Tokens(input=2_000, reasoning=10_000, output=1_000)),
-    ("A million tokens in and a million out", Tokens(input=1_000_000, output=1_000_000)),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """What a kind of call would cost."""
-
-    call: str
-    cost: str
-
-
-def examples(version: PriceVersion) -> list[Example]:
-    """The usual calls at a version's rates, published or not."""
-    rates = rates_of(version)
-    return [Example(call, money.display(price(tokens, rates).total, version.currency)) for call, tokens in EXAMPLES]
 
 
 def in_words(version: PriceVersion) -> str:
-    """The rates in a line, such as `2.00 in · 8.00 out per 1,000,000 tokens`."""
+    """The rates in a line, such as `2.00 in · 8.00 out per 1,000,000 tokens, 3 tiers`."""
     if version.is_withdrawn:
         return "withdrawn: calls are refused"
     if version.is_free:
@@ -59,10 +39,13 @@ def in_words(version: PriceVersion) -> str:
         (version.output_nano, "out"),
         (version.reasoning_nano, "reasoning"),
     )
-    parts = [f"{money.plain(nano)} {name}" for nano, name in named if nano]
+    rare = [(nano, name.replace("_", " ")) for name, nano in version.extra_rates.items() if name in EXTRAS]
+    parts = [f"{money.plain(nano)} {name}" for nano, name in (*named, *rare) if nano]
     text = f"{' · '.join(parts)} per {version.get_per_units_display()}" if parts else ""
     per_call = f"{money.plain(version.per_call_nano)} per call" if version.per_call_nano else ""
-    return ", ".join(part for part in (text, per_call) if part)
+    counted = ((len(version.extra_rates) - len(rare), "tool"), (len(version.tiers), "tier"))
+    more = [f"{count} {what}{'s' if count > 1 else ''}" for count, what in counted if count]
+    return ", ".join(part for part in (text, per_call, *more) if part)
 
 
 def with_next(versions: QuerySet[PriceVersion]) -> QuerySet[PriceVersion]:
@@ -71,6 +54,7 @@ def with_next(versions: QuerySet[PriceVersion]) -> QuerySet[PriceVersion]:
         model=OuterRef("model"),
         currency=OuterRef("currency"),
         price_group=OuterRef("price_group"),
+        region=OuterRef("region"),
         effective_from__gt=OuterRef("effective_from"),
     ).order_by("effective_from")
     return versions.annotate(next_from=Subquery(later.values("effective_from")[:1]))
@@ -107,13 +91,24 @@ class StateFilter(DropdownFilter):
 class PriceVersionAdmin(ReadOnlyAdmin):
     """Adding is publishing. There is no change and no deletion."""
 
-    list_display = ("model", "currency", "price_group", "rates", "state", "effective_from", "until", "created_by")
+    list_display = (
+        "model",
+        "currency",
+        "price_group",
+        "place",
+        "rates",
+        "state",
+        "effective_from",
+        "until",
+        "created_by",
+    )
     list_select_related = ("model", "created_by")
     list_filter = (
         StateFilter,
         ("model", AutocompleteSelectFilter),
         "currency",
         "price_group",
+        "region",
         ("effective_from", RangeDateTimeFilter),
     )
     ordering = ("-effective_from",)
@@ -124,6 +119,7 @@ class PriceVersionAdmin(ReadOnlyAdmin):
         "model",
         "currency",
         "price_group",
+        "place",
         "state",
         "effective_from",
         "until",
@@ -151,6 +147,11 @@ class PriceVersionAdmin(ReadOnlyAdmin):
             return "Past"
         return "Withdrawn" if version.is_withdrawn else "In force"
 
+    @display(description="Place", ordering="region")
+    def place(self, version: PriceVersion) -> str:
+        """Whose callers pay it."""
+        return version.region or "any"
+
     @display(description="Until")
     def until(self, version: PriceVersion) -> Any:
         """When the next version takes over."""
@@ -166,9 +167,8 @@ class PriceVersionAdmin(ReadOnlyAdmin):
         """Fill in, look at examples, publish."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = PublishForm(pages.data_of(request), initial=request.GET.dict())
+        form = PublishForm(pages.data_of(request), initial=self._initial(request))
         is_preview = "_preview" in request.POST
-        shown = examples(form.draft()) if is_preview and form.is_valid() else []
 
         def act(data: dict[str, Any]) -> HttpResponse:
             version = prices.publish(
@@ -187,8 +187,46 @@ class PriceVersionAdmin(ReadOnlyAdmin):
             act=act,
             is_final=not is_preview,
             template="admin/price_publish.html",
-            context={"examples": shown},
+            context=_preview(form) if is_preview and form.is_valid() else {},
         )
+
+    def _initial(self, request: HttpRequest) -> dict[str, Any]:
+        """What the form begins with: all of the version that `like` names, or what the address says."""
+        wanted = request.GET.get("like", "")
+        version = PriceVersion.objects.filter(pk=int(wanted)).first() if wanted.isdecimal() else None
+        return request.GET.dict() if version is None else price_forms.like(version)
+
+
+def _preview(form: PublishForm) -> dict[str, Any]:
+    """What calls would cost, and what gets dearer and so needs notice. Complaints go back into the form."""
+    try:
+        draft = form.draft()
+    except ValidationError as error:
+        pages.put_errors(form, error)
+        return {}
+    return {
+        "examples": examples(draft),
+        "dearer": prices.dearer(draft),
+        "replaced": prices.replaced_by(draft),
+        "notice_ends": prices.notice_ends(clock.now()),
+        "starts": draft.effective_from,
+    }
+
+
+@panels.on(PriceVersion)
+def what_it_charges(request: HttpRequest, obj: AnyModel) -> panels.Panel | None:
+    """Every rate, and the way to the next version."""
+    assert isinstance(obj, PriceVersion)
+    links: tuple[panels.Link, ...] = ()
+    if request.user.has_perm("billing.add_priceversion"):
+        url = reverse("admin:billing_priceversion_add")
+        links = (panels.Link("Publish the next version", f"{url}?like={obj.pk}"),)
+    lines = tuple((line.words, f"{line.amount} {_per(line)}") for line in lines_of(obj))
+    return panels.Panel(title="What it charges", lines=lines, links=links)
+
+
+def _per(line: Line) -> str:
+    return "per 1,000,000 tokens" if line.is_by_tokens else ""
 
 
 @panels.on(PriceVersion)

@@ -15,17 +15,15 @@ from unfold.decorators import display
 
 from accounts.admin.base import Endless, ReadOnlyAdmin
 from accounts.admin.texts import moment, unbroken
-from billing.admin.usage_filters import RetriedFilter, StatusFilter, WhenFilter
+from billing.admin.usage_filters import ClaimFilter, RetriedFilter, StatusFilter, WhenFilter
 from billing.models import UsageEvent
+from billing.pricing import CLAIM, EXTRAS
+from billing.services.usage_rows import tokens_of
 from channels.models import Channel
 from newapi.kernel import money
 
-_COMPONENTS = (
-    ("input", "input_tokens", "input_cost_nano"),
-    ("cached_input", "cached_input_tokens", "cached_input_cost_nano"),
-    ("cache_write", "cache_write_tokens", "cache_write_cost_nano"),
-    ("output", "output_tokens", "output_cost_nano"),
-    ("reasoning", "reasoning_tokens", "reasoning_cost_nano"),
+_COMPONENTS = tuple(
+    (name, f"{name}_cost_nano") for name in ("input", "cached_input", "cache_write", "output", "reasoning")
 )
 _OUTCOMES = {"ok": "success", "error": "danger", "left": "warning", "lost": "danger", "cut": "warning"}
 
@@ -49,6 +47,8 @@ class UsageEventAdmin(Endless, ReadOnlyAdmin):
         ("modality", ChoicesDropdownFilter),
         ("source", ChoicesDropdownFilter),
         ("is_test", BooleanRadioFilter),
+        ("service_tier", FieldTextFilter),
+        ClaimFilter,
     )
     search_fields = ("id",)
     search_help_text = "The whole request id, as in the x-request-id header"
@@ -61,7 +61,22 @@ class UsageEventAdmin(Endless, ReadOnlyAdmin):
         ),
         ("Attempts", {"fields": ["attempts", "failed"]}),
         ("Answer", {"fields": ["status", "outcome", "latency", "first_byte"]}),
-        ("Cost", {"fields": ["usage_source", "breakdown", "cost", "price", "transaction"]}),
+        (
+            "Cost",
+            {
+                "fields": [
+                    "usage_source",
+                    "breakdown",
+                    "cost",
+                    "price",
+                    "place",
+                    "tier",
+                    "purse",
+                    "unbelieved",
+                    "transaction",
+                ]
+            },
+        ),
     )
 
     def get_search_results(
@@ -132,13 +147,45 @@ class UsageEventAdmin(Endless, ReadOnlyAdmin):
 
     @display(description="Components")
     def breakdown(self, event: UsageEvent) -> str:
-        """Each component that was used, with its tokens and cost."""
+        """Each component that was used, with its tokens or uses and its cost."""
+        used = tokens_of(event)
         lines = [
-            f"{name.replace('_', ' ')}: {getattr(event, tokens):,} tokens, "
-            f"{money.display(getattr(event, cost), event.currency)}"
-            for name, tokens, cost in _COMPONENTS
-            if getattr(event, tokens) or getattr(event, cost)
+            self._component(event, name.replace("_", " "), getattr(used, name), "tokens", getattr(event, cost))
+            for name, cost in _COMPONENTS
+            if getattr(used, name) or getattr(event, cost)
         ]
+        for name, (units, nano) in (event.extras or {}).items():
+            if not CLAIM.fullmatch(name):
+                unit = "tokens" if name in EXTRAS else "uses"
+                words = name.removeprefix("tool:").replace("_", " ")
+                lines.append(self._component(event, words, units, unit, nano))
         if event.call_cost_nano:
             lines.append(f"the call itself: {money.display(event.call_cost_nano, event.currency)}")
         return "\n".join(lines) or "Nothing was used."
+
+    @staticmethod
+    def _component(event: UsageEvent, name: str, units: int, unit: str, nano: int) -> str:
+        return f"{name}: {units:,} {unit}, {money.display(nano, event.currency)}"
+
+    @display(description="Priced for")
+    def place(self, event: UsageEvent) -> str:
+        """The place whose price applied, and how it was known (BIL-10)."""
+        if event.region is None:
+            return "not recorded"
+        where = event.region or "any place"
+        return f"{where}: {event.get_price_basis_display()}"
+
+    @display(description="Service tier")
+    def tier(self, event: UsageEvent) -> str:
+        """As it was served and charged."""
+        return event.service_tier or "the plain one"
+
+    @display(description="Claimed, not charged")
+    def unbelieved(self, event: UsageEvent) -> str:
+        """What the provider claimed and could not be: more of a part than of the whole, or no number at all."""
+        claims = [
+            f"{name.removeprefix('claim:').replace('_', ' ')}: {units:,}"
+            for name, (units, _) in (event.extras or {}).items()
+            if CLAIM.fullmatch(name)
+        ]
+        return "\n".join(claims) or "Nothing"

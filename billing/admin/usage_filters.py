@@ -3,7 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter
 
@@ -74,3 +75,21 @@ class RetriedFilter(DropdownFilter):
         """Only calls that needed it."""
         _, wanted = self.WAYS.get(self.value() or "", ("", {}))
         return queryset.filter(**wanted)
+
+
+class ClaimFilter(DropdownFilter):
+    """By whether the provider's usage was believed. Narrow the time first: this looks into each row."""
+
+    title = "provider's usage"
+    parameter_name = "claims"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The choices."""
+        return [("unbelieved", "Claims that could not be")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[UsageEvent]) -> QuerySet[UsageEvent]:
+        """Only calls with such claims."""
+        if self.value() != "unbelieved":
+            return queryset
+        rows = queryset.filter(extras__isnull=False).alias(text=Cast("extras", TextField()))
+        return rows.filter(text__contains='"claim:')

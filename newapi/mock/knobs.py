@@ -39,7 +39,13 @@ class Knobs:
     reply_tokens: int | None = None  # visible tokens of the reply
     prompt_tokens: int | None = None  # count the prompt as this
     cached_tokens: int = 0  # prompt tokens read from a cache
-    cache_write_tokens: int = 0  # prompt tokens written to a cache (Anthropic)
+    cache_write_tokens: int = 0  # prompt tokens written to a cache
+    cache_write_1h_tokens: int = 0  # those of them that stay for an hour
+    input_audio_tokens: int = 0  # prompt tokens that are sound
+    input_image_tokens: int = 0  # prompt tokens that are pictures
+    output_audio_tokens: int = 0  # tokens of sound in the answer, besides the visible ones
+    web_searches: int = 0  # uses of a tool of the provider's own
+    service_tier: str | None = None  # say that this tier was served, whatever was asked for
     reasoning_tokens: int = 0  # tokens thought and billed, not shown
     filtered: str | None = None  # end as Azure's content filter does, naming this category, such as hate
     tool_calls: int | None = None  # call so many tools although none was forced

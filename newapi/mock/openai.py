@@ -60,6 +60,7 @@ class OpenAI:
             tool_name=tool_name,
             usage_wanted=_include_usage(body.get("stream_options")) if stream else True,
             schema=_schema(body.get("response_format")),
+            service_tier=_service_tier(body.get("service_tier")),
         )
 
     def whole(self, reply: Reply, ask: Ask, knobs: Knobs) -> bytes:
@@ -78,12 +79,12 @@ class OpenAI:
                 {"index": index, "message": message, "logprobs": None, "finish_reason": finish}
                 for index in range(reply.choices)
             ],
-            "service_tier": "default",
+            "service_tier": knobs.service_tier or ask.service_tier,
             "system_fingerprint": FINGERPRINT,
         }
         for choice in answer["choices"] if knobs.filtered else ():
             choice["content_filter_results"] = {knobs.filtered: {"filtered": True, "severity": "high"}}
-        usage = usage_or(knobs, _usage(reply))
+        usage = usage_or(knobs, _usage(reply, knobs))
         if usage is not None:
             answer["usage"] = usage
         return orjson.dumps(answer)
@@ -95,7 +96,8 @@ class OpenAI:
             reply.id.encode(),
             int(time.time()),
             orjson.dumps(reply.model),
-            b'"service_tier":"default","system_fingerprint":"%b",' % FINGERPRINT.encode(),
+            b'"service_tier":%b,"system_fingerprint":"%b",'
+            % (orjson.dumps(knobs.service_tier or ask.service_tier), FINGERPRINT.encode()),
         )
         tail = b'],"usage":null}\n\n' if says_usage else b"]}\n\n"
 
@@ -113,7 +115,7 @@ class OpenAI:
         for index in everyone:
             yield chunk(index, b"{}", orjson.dumps("content_filter" if knobs.filtered else _finish(reply)))
         if says_usage:
-            yield head + b'],"usage":' + orjson.dumps(usage_or(knobs, _usage(reply))) + b"}\n\n"
+            yield head + b'],"usage":' + orjson.dumps(usage_or(knobs, _usage(reply, knobs))) + b"}\n\n"
         yield DONE
 
     def error(self, status: int, message: str, *, param: str | None = None) -> bytes:
@@ -164,19 +166,33 @@ def model_list() -> bytes:
     return orjson.dumps({"object": "list", "data": [model_entry(name) for name in MODELS]})
 
 
-def _usage(reply: Reply) -> dict[str, Any]:
-    return {
+def _usage(reply: Reply, knobs: Knobs) -> dict[str, Any]:
+    usage: dict[str, Any] = {
         "prompt_tokens": reply.prompt_tokens,
         "completion_tokens": reply.output_tokens,
         "total_tokens": reply.prompt_tokens + reply.output_tokens,
-        "prompt_tokens_details": {"cached_tokens": reply.cached_tokens, "audio_tokens": 0},
+        "prompt_tokens_details": {
+            "cached_tokens": reply.cached_tokens,
+            "audio_tokens": reply.input_audio_tokens,
+        },
         "completion_tokens_details": {
             "reasoning_tokens": reply.reasoning_tokens,
-            "audio_tokens": 0,
+            "audio_tokens": reply.output_audio_tokens,
             "accepted_prediction_tokens": 0,
             "rejected_prediction_tokens": 0,
         },
     }
+    # What OpenAI itself does not report, and others that speak its dialect do.
+    details = usage["prompt_tokens_details"]
+    if reply.cache_write_tokens:
+        details["cache_write_tokens"] = reply.cache_write_tokens
+    if reply.input_image_tokens:
+        details["image_tokens"] = reply.input_image_tokens
+    if knobs.cache_write_1h_tokens:
+        usage["cache_creation"] = {"ephemeral_1h_input_tokens": knobs.cache_write_1h_tokens}
+    if knobs.web_searches:
+        usage["server_tool_use"] = {"web_search_requests": knobs.web_searches}
+    return usage
 
 
 def _finish(reply: Reply) -> str:
@@ -199,6 +215,10 @@ def _deltas(reply: Reply) -> Iterator[bytes]:
             yield orjson.dumps({"tool_calls": [{"index": index, "function": {"arguments": part}}]})
 
 
+def _service_tier(asked: Any) -> str:
+    return asked if asked in ("flex", "priority") else "default"
+
+
 def _include_usage(options: Any) -> bool:
     return isinstance(options, dict) and options.get("include_usage") is True
 
@@ -214,6 +234,8 @@ def _schema(response_format: Any) -> dict[str, Any] | None:
 def _tools(tools: list[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for tool in tools:
         function = tool.get("function") if isinstance(tool, dict) else None
+        if isinstance(tool, dict) and str(tool.get("type")).startswith("web_search"):
+            continue
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise BadRequest("each of 'tools' must have a function with a name", param="tools")
         yield function["name"], function.get("parameters") or {}

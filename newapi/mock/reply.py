@@ -37,6 +37,7 @@ class Ask:
     tool_name: str | None = None
     usage_wanted: bool = True
     schema: dict[str, Any] | None = None
+    service_tier: str = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,9 @@ class Reply:
     reasoning_tokens: int  # all choices
     cached_tokens: int
     cache_write_tokens: int
+    input_audio_tokens: int = 0
+    input_image_tokens: int = 0
+    output_audio_tokens: int = 0  # in output_tokens
 
     @property
     def text(self) -> str:
@@ -107,12 +111,20 @@ def plan(ask: Ask, knobs: Knobs) -> Reply:
         truncated=truncated,
         choices=ask.choices,
         # What came from a cache was part of the prompt, so the prompt is at least that long.
-        prompt_tokens=max(prompt, knobs.cached_tokens + knobs.cache_write_tokens),
-        output_tokens=(visible + reasoning) * ask.choices,
+        prompt_tokens=max(prompt, _parts_of_prompt(knobs)),
+        output_tokens=(visible + reasoning) * ask.choices + knobs.output_audio_tokens,
         reasoning_tokens=reasoning * ask.choices,
         cached_tokens=knobs.cached_tokens,
         cache_write_tokens=knobs.cache_write_tokens,
+        input_audio_tokens=knobs.input_audio_tokens,
+        input_image_tokens=knobs.input_image_tokens,
+        output_audio_tokens=knobs.output_audio_tokens,
     )
+
+
+def _parts_of_prompt(knobs: Knobs) -> int:
+    cached = knobs.cached_tokens + knobs.cache_write_tokens
+    return cached + knobs.input_audio_tokens + knobs.input_image_tokens
 
 
 def _reply_tokens(knobs: Knobs) -> int:

@@ -162,7 +162,7 @@ def test_publishing_needs_the_right(staff: Callable[..., Client], chat_model: Mo
 def test_the_list_tells_what_is_in_force_from_what_is_over_and_to_come(boss: Client, chat_model: Model) -> None:
     with clock.shifted(60):
         cast.price(chat_model, input_nano=3)
-        later = clock.now() + timedelta(days=3)
+        later = clock.now() + timedelta(days=15)
         pages.send(
             boss,
             pages.add(PriceVersion),

@@ -227,7 +227,7 @@ def test_a_price_is_previewed_before_it_is_published(desk: Desk, house: House) -
     desk.choose("model", "mock-gpt")
     page.get_by_label("Currency").fill("EUR")
     page.get_by_label("Input", exact=False).first.fill("3")
-    page.get_by_label("Output").fill("15")
+    page.get_by_label("Output", exact=True).fill("15")
     page.get_by_label("Reason", exact=False).last.fill(pages.REASON)
     page.get_by_role("button", name="Preview").click()
     expect(page.locator("#examples")).to_contain_text("18.00 EUR")
