@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from unfold.widgets import UnfoldAdminSelectWidget
 
@@ -18,13 +19,8 @@ _AMOUNT_NANO_MAX = 10**6 * money.NANO
 
 
 def _amount(label: str, help_text: str, *, required: bool = False) -> NanoField:
-    return NanoField(
-        label=label,
-        required=required,
-        least_nano=0,
-        most_nano=_AMOUNT_NANO_MAX,
-        help_text=f"{help_text} Such as 12.50.",
-    )
+    told = f"{help_text} A decimal number, such as 12.50."
+    return NanoField(label=label, required=required, least_nano=0, most_nano=_AMOUNT_NANO_MAX, help_text=told)
 
 
 class SubmitForm(ReasonedForm):
@@ -78,8 +74,12 @@ class SubmitForm(ReasonedForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         now = clock.now().replace(minute=0, second=0, microsecond=0)
-        dates = {"starts_at": now + timedelta(days=1), "ends_at": now + timedelta(days=31)}
-        super().__init__(*args, initial={**dates, **(kwargs.pop("initial", None) or {})}, **kwargs)
+        offered = {
+            "currency": settings.DEFAULT_CURRENCY,
+            "starts_at": now + timedelta(days=1),
+            "ends_at": now + timedelta(days=31),
+        }
+        super().__init__(*args, initial={**offered, **(kwargs.pop("initial", None) or {})}, **kwargs)
         for name, kind in (("bonus_percent", Kind.TOP_UP), ("inviter_nano", Kind.INVITATION),
                            ("invitee_nano", Kind.INVITATION)):  # fmt: skip
             # Read by the page's template.

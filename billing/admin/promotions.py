@@ -239,10 +239,14 @@ def uses_of(request: HttpRequest, obj: AnyModel) -> panels.Panel | None:
     if request.user.has_perm("billing.view_promotionuse"):
         url = pages.list_url(PromotionUse, promotion__id__exact=obj.pk)
         links = (panels.Link("What it gave", url, "redeem"),)
+    lines = [("Left of the budget", money.display(obj.budget_nano - obj.given_nano, obj.currency))]
+    if waits:
+        who = "somebody else, because you handed it in yourself" if is_own else "somebody who has not handed it in"
+        lines.insert(0, ("Has to be reviewed by", who))
     return panels.Panel(
         title="Promotion",
-        note="You handed it in: somebody else has to review it." if is_own else "waits for review" if waits else "",
+        note="waits for review" if waits else "",
         tone="warning" if waits else "info",
-        lines=(("Left of the budget", money.display(obj.budget_nano - obj.given_nano, obj.currency)),),
+        lines=tuple(lines),
         links=links,
     )

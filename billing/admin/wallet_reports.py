@@ -55,6 +55,10 @@ class ReportedWalletAdmin(WalletAdmin):
     list_filter: tuple[Any, ...] = (StandingFilter, *WalletAdmin.list_filter)
     actions_detail = (*WalletAdmin.actions_detail, "payments")
 
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Without the download, to which the panel leads."""
+        return [act for act in super().get_actions_detail(request, object_id) if act.path != "payments"]
+
     @action(description="Payments as CSV", icon="download", permissions=["view"])
     def payments(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Every payment and what went back of it; their sum is what was paid in all."""
@@ -130,10 +134,11 @@ def frozen_of(request: HttpRequest, obj: AnyModel) -> panels.Panel | None:
         object_type=wallet._meta.label_lower, object_id=str(wallet.pk), action="wallet.freeze"
     ).first()
     return panels.Panel(
-        title="Frozen wallet",
-        note="nothing comes in, goes out, is spent or expires",
+        title="Freeze",
+        note="in force",
         tone="danger",
         lines=(
+            ("That is", "nothing comes in, goes out, is spent or expires"),
             ("Since", f"{wallet.frozen_at:%Y-%m-%d %H:%M} UTC"),
             ("Because", told.reason if told else "the record does not say"),
             ("Balance that stays", money.display(wallet.balance_nano, wallet.currency)),
