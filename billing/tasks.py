@@ -5,6 +5,7 @@ from celery import shared_task
 from billing.services import (
     alerts,
     announcements,
+    auto_top_ups,
     budget_alerts,
     codes,
     expiry,
@@ -124,3 +125,9 @@ def make_codes() -> int:
 def tend_codes() -> int:
     """Erase what nobody fetched, settle what is expired, finish what was voided."""
     return codes.tend()
+
+
+@shared_task
+def top_up_automatically() -> int:
+    """Charge kept means of payment where the balance has fallen below its threshold."""
+    return auto_top_ups.run()

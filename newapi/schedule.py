@@ -29,6 +29,7 @@ JOBS = (
     Job("Work off payment news", "billing.tasks.work_payment_news", timedelta(seconds=5)),
     Job("Ask providers for open top-ups", "billing.tasks.poll_top_ups", timedelta(seconds=30)),
     Job("Ask providers for refunds", "billing.tasks.send_refunds", timedelta(seconds=10)),
+    Job("Top up automatically", "billing.tasks.top_up_automatically", timedelta(seconds=30)),
     Job("Verify the money", "billing.tasks.verify_money", timedelta(minutes=5)),
     Job("Prepare usage partitions", "billing.tasks.prepare_partitions", timedelta(hours=12)),
     Job("Tell epochs again", "accounts.tasks.publish_epochs", timedelta(seconds=5)),

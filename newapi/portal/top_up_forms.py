@@ -157,7 +157,10 @@ class AutoTopUpForm(AgreementForm):
         self.fields[
             "threshold"
         ].help_text = f"In {currency}. If it is below already, the first charge follows within a minute."
-        self.fields["amount"].help_text = f"{kept.provider.name} takes {top_ups.range_of(kept.provider)}."
+        self.fields["amount"].help_text = (
+            f"{kept.provider.name} takes {top_ups.range_of(kept.provider)}. Should the balance be below the threshold "
+            "even then, it is charged again."
+        )
 
     def clean_threshold(self) -> int:
         """Decimal text, as nano-units."""

@@ -106,6 +106,8 @@ def standing_of(kept: AutoTopUp) -> AutoState:
     if not kept.is_active:
         declined = "The charge was declined too often." if kept.declines else ""
         return AutoState("Off", "", declined)
+    if not kept.provider.is_active:
+        return AutoState("Paused", "warn", f"{kept.provider.name} takes no payments at the moment.")
     if kept.paused_until is not None and kept.paused_until > clock.now():
         return AutoState("Paused", "warn", f"A charge failed. Tried again from {kept.paused_until:%H:%M} UTC on.")
     return AutoState("On", "good")

@@ -32,7 +32,7 @@ def listing(request: HttpRequest, seat: Seat) -> HttpResponse:
     """Every order of the organisation, newest first."""
     found = TopUpOrder.objects.filter(organisation=seat.organisation).select_related("provider", "user")
     current = Paginator(found, ORDERS_A_PAGE).get_page(request.GET.get("page"))
-    kept = AutoTopUp.objects.filter(organisation=seat.organisation).first()
+    kept = _kept(seat)
     context = {
         "rows": top_ups.rows(current),
         "pages": current,
