@@ -56,7 +56,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Prices", "sell", "billing.priceversion"),
             ("Price lists", "upload_file", "billing.priceimport"),
             ("Re-ratings", "published_with_changes", "billing.rerating"),
-            ("Promotions", "redeem", "billing.promotion"),
+            ("Promotions", "campaign", "billing.promotion"),
             ("Invitations", "group_add", "billing.invitation"),
             ("Gains by promotions", "featured_seasonal_and_gifts", "billing.promotionuse"),
             ("Top-ups", "add_card", "billing.topuporder"),
