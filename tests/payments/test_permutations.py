@@ -8,7 +8,6 @@ database lagged that far behind: the hardest case, because late facts may then c
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from django.db import transaction
 
 from accounts.models import Organisation
@@ -41,7 +40,7 @@ def walk(kinds: int, deliver: Callable[[int, int], None], state: Callable[[], An
             before = transaction.savepoint()
             deliver(kind, already)
             steps += 1
-            go(times[:kind] + (already + 1,) + times[kind + 1 :])
+            go((*times[:kind], already + 1, *times[kind + 1 :]))
             transaction.savepoint_rollback(before)
 
     go((0,) * kinds)
@@ -90,15 +89,14 @@ def test_stripe_news_in_every_order_once_or_twice_ends_in_one_state(
     ]
     news.append(expired)
     assert len(news) == 6
-    copies = [fake_of_stripe.again(event) for event, _ in news]
+    # The second time, what moves money comes under another name, as from a webhook set up twice.
+    copies = [fake_of_stripe.again(event) if kind in (2, 4) else event for kind, (event, _) in enumerate(news)]
 
     def deliver(kind: int, already: int) -> None:
         event, moment = news[kind]
         fake_of_stripe.serve(moment)
-        # The second time it comes under its own name, and under another one, as from a webhook set up twice.
-        for one in [event, copies[kind]] if already else [event]:
-            body, headers = fake_of_stripe.sign(one)
-            inbox.receive(provider=stripe, body=body, headers=headers)
+        body, headers = fake_of_stripe.sign(copies[kind] if already else event)
+        inbox.receive(provider=stripe, body=body, headers=headers)
         inbox.work()
 
     ends, steps = walk(len(news), deliver, lambda: state_of(placed))
@@ -133,7 +131,7 @@ def test_epay_news_in_every_order_once_or_twice_ends_in_one_state(
         with clock.shifted(13 * 3600):
             orders.poll()
 
-    kinds = [lambda: ask(unpaid), notify, time_passes, lambda: ask(paid), lambda: ask(refunded)]
+    kinds = [lambda: ask(unpaid), notify, time_passes, lambda: ask(refunded)]
     ends, steps = walk(len(kinds), lambda kind, already: kinds[kind](), lambda: state_of(placed))
     assert steps > 100
     assert_final(placed, ends, refunded=120, disputed=0)
