@@ -1,17 +1,16 @@
-"""Redeeming: one guarded statement decides, and what follows from it is booked in the same transaction."""
+"""Redeeming: one guarded update decides who uses a code, and what follows from it is in the same transaction."""
 
+from contextlib import suppress
 from datetime import timedelta
-from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Count, F, Q
 
 from accounts.models import Organisation, User
 from billing import code_symbols
 from billing.errors import WalletFrozen
-from billing.models import CodeBatch, LedgerTransaction, Promotion, Redemption, RedemptionCode
+from billing.models import CodeBatch, LedgerTransaction, Redemption, RedemptionCode
 from billing.services import promotion_rules, promotions, wallets
 from billing.services.codes import books
 from billing.services.codes.errors import CodeMistyped, CodeRefused
@@ -19,8 +18,11 @@ from billing.services.grants import Terms
 from billing.services.promotion_rules import PromotionRefused
 from newapi.kernel import clock, secrets
 
-# Two codes of one batch, redeemed by one organisation at once, want the same number; the second asks again.
 _TRIES_MAX = 5
+
+
+class Quicker(Exception):
+    """Somebody was quicker with this code, or with another of its batch. Nothing was changed; ask again."""
 
 
 def redeem(*, raw: str, organisation: Organisation, user: User | None, address: str | None = None) -> Redemption:
@@ -34,19 +36,14 @@ def redeem(*, raw: str, organisation: Organisation, user: User | None, address: 
     if wallets.open(organisation=organisation).frozen_at is not None:
         raise WalletFrozen(organisation)
     for _ in range(_TRIES_MAX):
-        try:
-            return _redeem(digests, organisation, user, address)
-        except PromotionRefused:
-            break
-        except IntegrityError:
-            # Somebody of the same organisation was quicker with this code, or with another one of its batch.
-            continue
+        with suppress(Quicker):
+            return _redeem(_usable(digests, organisation), organisation, user, address)
     raise CodeRefused
 
 
 def find(*, raw: str) -> RedemptionCode | None:
     """The code that somebody typed, for an admin who looks it up. Raises CodeMistyped."""
-    return RedemptionCode.objects.select_related("batch").filter(digest__in=_digests(raw)).first()
+    return _with_batch(_digests(raw))
 
 
 def _digests(raw: str) -> list[bytes]:
@@ -57,14 +54,58 @@ def _digests(raw: str) -> list[bytes]:
     return [secrets.code_digest(symbols, key_id=key_id) for key_id in settings.FIELD_KEYS]
 
 
-@transaction.atomic
-def _redeem(digests: list[bytes], organisation: Organisation, user: User | None, address: str | None) -> Redemption:
-    """Raises CodeRefused; PromotionRefused when it gives no more; IntegrityError when somebody was quicker."""
-    now = clock.now()
-    if not _usable(digests, organisation).update(uses=F("uses") + 1):
+def _with_batch(digests: list[bytes]) -> RedemptionCode | None:
+    return RedemptionCode.objects.select_related("batch__promotion").filter(digest__in=digests).first()
+
+
+def _usable(digests: list[bytes], organisation: Organisation) -> RedemptionCode:
+    """The code, if nothing speaks against it. Raises CodeRefused.
+
+    The same is asked of the database whatever the code is, so that no answer takes longer than another.
+    """
+    code = _with_batch(digests)
+    own = Redemption.objects.filter(batch_id=code.batch_id if code else None, organisation=organisation)
+    taken = own.aggregate(of_batch=Count("pk"), of_code=Count("pk", filter=Q(code=code)))
+    if (
+        code is None
+        or taken["of_code"]
+        or taken["of_batch"] >= code.batch.uses_per_organisation
+        or code.uses >= code.batch.uses_per_code
+        or code.voided_at is not None
+        or not _is_open(code.batch)
+        or not _is_for(code.batch, organisation)
+    ):
         raise CodeRefused
-    code = RedemptionCode.objects.select_related("batch", "batch__promotion").get(digest__in=digests)
-    batch = code.batch
+    return code
+
+
+def _is_open(batch: CodeBatch) -> bool:
+    """Out, and between its dates, from the first moment until just before the last; its promotion runs."""
+    if batch.state != CodeBatch.State.OUT or not batch.starts_at <= clock.now() < batch.expires_at:
+        return False
+    return batch.promotion is None or promotion_rules.standing(batch.promotion) == "Runs"
+
+
+def _is_for(batch: CodeBatch, organisation: Organisation) -> bool:
+    """Its currency; and of an issuer, only its own organisation and its clients may redeem (BIL-04)."""
+    return batch.currency == organisation.currency and (
+        batch.issuer_id is None or batch.issuer_id in (organisation.pk, organisation.client_of_id)
+    )
+
+
+@transaction.atomic
+def _redeem(code: RedemptionCode, organisation: Organisation, user: User | None, address: str | None) -> Redemption:
+    """Raises Quicker, CodeRefused."""
+    batch, now = code.batch, clock.now()
+    # Compared on the row that is changed, so that of two at once the second sees the first's; and of a batch that
+    # was voided since it was read, nothing is used any more.
+    still_out = CodeBatch.objects.filter(pk=batch.pk, state=CodeBatch.State.OUT).values("pk")
+    standing = RedemptionCode.objects.filter(
+        pk=code.pk, voided_at=None, uses__lt=batch.uses_per_code, batch__in=still_out
+    )
+    if not standing.update(uses=F("uses") + 1):
+        raise Quicker
+    code.uses += 1
     booked = wallets.credit(
         organisation=organisation,
         amount_nano=batch.value_nano,
@@ -80,52 +121,24 @@ def _redeem(digests: list[bytes], organisation: Organisation, user: User | None,
             expires_at=now + timedelta(days=batch.grant_days) if batch.grant_days else None,
         ),
     )
-    if batch.promotion is not None:
-        promotions.use(promotion=batch.promotion, organisation=organisation, nano=batch.value_nano, booked=booked)
-    return Redemption.objects.create(
-        code=code,
-        batch=batch,
-        organisation=organisation,
-        user=user,
-        number=1 + Redemption.objects.filter(batch=batch, organisation=organisation).count(),
-        transaction=booked,
-        grant=booked.grant,
-        at=now,
-    )
-
-
-def _usable(digests: list[bytes], organisation: Organisation) -> QuerySet[RedemptionCode]:
-    """The code, if everything that could speak against it does not. Asked at once, so that no answer takes longer.
-
-    `uses` is compared on the row that is changed, so that of two at once the second sees the first's.
-    """
-    own = Redemption.objects.filter(organisation=organisation)
-    batch = CodeBatch.objects.filter(pk=OuterRef("batch_id"))
-    return RedemptionCode.objects.filter(
-        ~Exists(own.filter(code=OuterRef("pk"))),
-        Exists(batch.filter(_is_open(), _is_for(organisation)).filter(uses_per_organisation__gt=_taken(own))),
-        digest__in=digests,
-        voided_at=None,
-        uses__lt=Subquery(batch.values("uses_per_code")),
-    )
-
-
-def _is_open() -> Q:
-    """Out, and between its dates, from the first moment until just before the last; its promotion runs."""
-    now = clock.now()
-    running = Promotion.objects.filter(promotion_rules.in_force())
-    return Q(state=CodeBatch.State.OUT, starts_at__lte=now, expires_at__gt=now) & (
-        Q(promotion=None) | Q(promotion__in=running)
-    )
-
-
-def _is_for(organisation: Organisation) -> Q:
-    """Its currency; and of an issuer, only its own organisation and its clients may redeem (BIL-04)."""
-    issuers = {organisation.pk, organisation.client_of_id} - {None}
-    return Q(currency=organisation.currency) & (Q(issuer=None) | Q(issuer__in=issuers))
-
-
-def _taken(own: QuerySet[Redemption]) -> Any:
-    """How many codes of the batch the organisation has redeemed."""
-    counted = own.filter(batch=OuterRef("pk")).order_by().values("batch").annotate(taken=Count("pk")).values("taken")
-    return Coalesce(Subquery(counted), 0)
+    try:
+        # The wallet is locked by now, so an organisation's redemptions are counted one after the other.
+        number = 1 + Redemption.objects.filter(batch=batch, organisation=organisation).count()
+        if number > batch.uses_per_organisation:
+            raise Quicker
+        if batch.promotion is not None:
+            promotions.use(promotion=batch.promotion, organisation=organisation, nano=batch.value_nano, booked=booked)
+        return Redemption.objects.create(
+            code=code,
+            batch=batch,
+            organisation=organisation,
+            user=user,
+            number=number,
+            transaction=booked,
+            grant=booked.grant,
+            at=now,
+        )
+    except PromotionRefused:
+        raise CodeRefused from None
+    except IntegrityError:
+        raise Quicker from None
