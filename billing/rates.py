@@ -91,12 +91,16 @@ class Rates:
 
     def input_nano_max(self, tokens: int) -> int:
         """An upper bound of what so many input tokens and the call itself cost at these very rates."""
-        dearest = max(self.input, self.cached_input, self.cache_write)
-        if self.extras is not None:
-            dearest = max(dearest, *map(self.rate, EXTRA_INPUTS))
-        # Each of the six input components may round up by half a nano.
-        rounding = 3 if dearest and self.per_units > 1 else 0
-        return ceil_divide(tokens * dearest, self.per_units) + rounding + self.per_call
+        rates: tuple[int, ...] = (self.input, self.cached_input, self.cache_write)
+        if self.extras is None:
+            # Rare tokens may be reported all the same, and are then components of their own at these rates.
+            inexact = 3 * (rates[0] % self.per_units > 0) + (rates[1] % self.per_units > 0)
+            inexact += 2 * (rates[2] % self.per_units > 0)
+        else:
+            rates += tuple(map(self.rate, EXTRA_INPUTS))
+            inexact = sum(nano % self.per_units > 0 for nano in rates)
+        # Each component may round up by half a nano, unless a token costs whole ones.
+        return ceil_divide(tokens * max(rates), self.per_units) + inexact // 2 + self.per_call
 
     def bound(self, input_tokens: int, *, asked: str = "", tools: Mapping[str, int] | None = None) -> Bound:
         """An upper bound over every tier that a call could reach, with up to so many input tokens.
