@@ -16,7 +16,7 @@ from billing.errors import BillingRefusal
 from billing.models import Invitation, LedgerTransaction, Promotion, Purpose
 from billing.services import contacts, promotions, wallets
 from billing.services import invitation_rules as rules
-from billing.services.promotion_rules import PromotionRefused, in_force
+from billing.services.promotion_rules import NotForOrganisation, PromotionRefused, in_force
 from newapi.kernel import clock, money
 
 Kind = Promotion.Kind
@@ -76,12 +76,15 @@ def accept(
     """Credit both sides, once the invited organisation is there; or refuse for good, which its state then says.
 
     phone: of the organisation's owner, as it was verified. Raises ValidationError, and changes nothing, when the
-    organisation is not the one that was invited, the number is none, a wallet is frozen, or it was decided before.
+    organisation is not the one that was invited, the number is none, the promotion is not for one of the two as they
+    are described now, a wallet is frozen, or it was decided before.
     """
     phone = contacts.normal_phone(phone)
     told: dict[str, Any] = {"actor": actor, "reason": reason, "address": address}
     try:
         return _accept(invitation, organisation, phone, told)
+    except NotForOrganisation:
+        raise
     except PromotionRefused as refusal:
         return _refuse(invitation, refusal.messages[0], told)
 

@@ -17,6 +17,10 @@ class PromotionRefused(BillingRefusal):
     """The promotion gives nothing to this organisation now. The text says why, and may be shown to it."""
 
 
+class NotForOrganisation(PromotionRefused):
+    """It is not for organisations like this one; another one, or this one described otherwise, may gain by it."""
+
+
 def check_asked(promotion: Promotion) -> None:
     """Raise ValidationError unless it could give something away some day, by the fields of its kind alone."""
     if promotion.ends_at <= clock.now():
@@ -67,17 +71,19 @@ def check_runs(promotion: Promotion) -> None:
 
 
 def check_is_for(promotion: Promotion, organisation: Organisation) -> None:
-    """Raise PromotionRefused unless it is for organisations like this one.
+    """Raise NotForOrganisation unless it is for organisations like this one.
 
     One that has not said its country is not in any of a list.
     """
     if not organisation.is_active:
-        raise PromotionRefused(f"{organisation} is switched off.")
+        raise NotForOrganisation(f"{organisation} is switched off.")
     if promotion.currency != organisation.currency:
-        raise PromotionRefused(f"The promotion “{promotion}” is in {promotion.currency}, not {organisation.currency}.")
+        raise NotForOrganisation(
+            f"The promotion “{promotion}” is in {promotion.currency}, not {organisation.currency}."
+        )
     if promotion.countries and organisation.country not in promotion.countries:
         where = organisation.country or "an organisation whose country is not known"
-        raise PromotionRefused(f"The promotion “{promotion}” is not for {where}.")
+        raise NotForOrganisation(f"The promotion “{promotion}” is not for {where}.")
 
 
 def check_lasts(promotion: Promotion, nano: int) -> None:

@@ -210,6 +210,25 @@ def test_an_organisation_that_was_not_invited_changes_nothing(acme: Organisation
     assert bytes(known_by_number.email_digest) == invitation_rules.email_digest("stranger@example.com")
 
 
+@pytest.mark.req("BIL-07")
+def test_who_is_described_wrongly_can_be_described_anew(acme: Organisation) -> None:
+    """A country that is not entered yet, or an organisation that is switched off, refuses nothing for good."""
+    Organisation.objects.filter(pk=acme.pk).update(country="DE")
+    acme.refresh_from_db()
+    invitation = sent(offers.running("invitation", countries=["DE"]), acme, "nora@example.com")
+    nora = newcomer("nora")
+    with pytest.raises(BillingRefusal, match="country is not known"):
+        accepted(invitation, nora)
+    Organisation.objects.filter(pk=nora.pk).update(country="DE", is_active=False)
+    nora.refresh_from_db()
+    with pytest.raises(BillingRefusal, match="switched off"):
+        accepted(invitation, nora)
+    assert (balance(acme), balance(nora)) == (100 * NANO, 0)
+    Organisation.objects.filter(pk=nora.pk).update(is_active=True)
+    nora.refresh_from_db()
+    assert accepted(invitation, nora).state == State.ACCEPTED
+
+
 @pytest.mark.req("BIL-20")
 def test_a_frozen_wallet_takes_no_reward_and_the_invitation_goes_on_waiting(
     acme: Organisation, root: User, promotion: Promotion
