@@ -8,7 +8,8 @@ so that two workers tell it once, and is armed again when the balance is back at
 from collections.abc import Iterable
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef
+from django.db.models.expressions import CombinedExpression
 from django.urls import reverse
 
 from accounts.models import Notice, Organisation, User
@@ -19,11 +20,17 @@ from newapi.kernel import clock, money
 
 KIND = "balance.alert"
 ALERTS_MAX = 5
+# What is funded when the posted balance is at the threshold. What is owed is not there to be spent, so the posted
+# balance is funded - used.
+_AT_THRESHOLD = OuterRef("threshold_nano") + F("used_nano")
 
 
 def watch(*, limit: int = 2000) -> int:
-    """Arm what has recovered, then fire at most so many of what has fallen. Returns how many notices were told."""
-    BalanceAlert.objects.filter(is_armed=False).filter(_recovered()).update(is_armed=True)
+    """Arm what has recovered, then fire what has fallen, at most so many of each. Returns how many were told."""
+    recovered = BalanceAlert.objects.filter(is_armed=False).filter(_recovered()).order_by("pk")
+    for alert in recovered[:limit]:
+        # Not if it has gone off again since it was read.
+        BalanceAlert.objects.filter(pk=alert.pk, is_armed=False, crossings=alert.crossings).update(is_armed=True)
     fallen = BalanceAlert.objects.filter(is_armed=True).filter(_fallen()).select_related("organisation")
     # The deepest first: of several thresholds that were passed at once, the last notice is about the highest.
     return sum(_fire(alert) for alert in fallen.order_by("threshold_nano", "pk")[:limit])
@@ -63,28 +70,32 @@ def set_thresholds(
 
 def _fallen() -> Exists:
     """Whether the balance of an alert's organisation is below it. An organisation without a wallet lost nothing."""
-    return Exists(_wallets().filter(posted_nano__lt=OuterRef("threshold_nano")))
+    return _wallet_with(funded_nano__lt=_AT_THRESHOLD)
 
 
 def _recovered() -> Exists:
-    return Exists(_wallets().filter(posted_nano__gte=OuterRef("threshold_nano")))
+    return _wallet_with(funded_nano__gte=_AT_THRESHOLD)
 
 
-def _wallets() -> QuerySet[Wallet]:
-    # What is owed is not there to be spent: balance - owed = funded - used.
+def _wallet_with(**wanted: CombinedExpression) -> Exists:
     own = Wallet.objects.filter(organisation=OuterRef("organisation"), currency=OuterRef("organisation__currency"))
-    return own.annotate(posted_nano=F("funded_nano") - F("used_nano"))
+    return Exists(own.filter(**wanted))
 
 
 @transaction.atomic
 def _fire(alert: BalanceAlert) -> bool:
-    fired = BalanceAlert.objects.filter(pk=alert.pk, is_armed=True).filter(_fallen())
-    if not fired.update(is_armed=False, crossings=F("crossings") + 1, fired_at=clock.now()):
+    # By its own columns alone: with a condition on other tables, PostgreSQL would not look again after waiting.
+    armed = BalanceAlert.objects.filter(pk=alert.pk, is_armed=True, crossings=alert.crossings)
+    if not armed.update(is_armed=False, crossings=F("crossings") + 1, fired_at=clock.now()):
         return False
     alert.refresh_from_db(fields=["crossings"])
     organisation = alert.organisation
     wallet = Wallet.objects.get(organisation=organisation, currency=organisation.currency)
     posted_nano = wallet.funded_nano - wallet.used_nano
+    if posted_nano >= alert.threshold_nano:
+        # It has recovered since it was read; there is nothing to tell any more.
+        transaction.set_rollback(True)
+        return False
     threshold = money.display(alert.threshold_nano, wallet.currency)
     return notices.post(
         once=f"balance-alert:{alert.pk}:{alert.crossings}",

@@ -36,7 +36,7 @@ def statement(request: HttpRequest, seat: Seat) -> HttpResponse:
     context = {
         "statement": found,
         "pages": current,
-        "rows": [(line, origins.get(line.transaction)) for line in current],
+        "rows": [(line, origins.get(line.transaction) if line.transaction else None) for line in current],
         "month": month,
         "months": choices,
         "step": step,
