@@ -1,11 +1,15 @@
 """Money that comes in, goes out and is given back; and the prices that it is charged by."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from accounts.models import AuditEvent
 from billing.models import LedgerTransaction, PriceVersion
-from billing.services import prices, wallets
+from billing.services import expiry, prices, wallets
+from billing.services.publishing import publish_missed
+from billing.services.wallets import Terms
 from channels.services import catalogue
+from newapi.kernel import clock
 from newapi.kernel.meters import bank, keys
 from newapi.kernel.money import NANO
 from tests.billing import books
@@ -85,6 +89,63 @@ class Reverse(_Booked):
         return wallets.reverse(booked=self.paid, actor=None, reason="Charged back")
 
 
+class TakeBack(_Booked):
+    """A bank takes back more than there is: the rest is owed."""
+
+    def prepare(self, key: str) -> None:
+        super().prepare(key)
+        self.owed_nano = books.wallet_of(self.world.acme).owed_nano
+
+    def act(self, key: str) -> object:
+        return wallets.take_back(
+            organisation=self.world.acme,
+            amount_nano=self.before_nano + NANO,
+            kind=Kind.DISPUTE,
+            idempotency_key=key,
+            actor=None,
+            reason="Disputed",
+            may_owe=True,
+        )
+
+    def check(self, key: str) -> None:
+        assert LedgerTransaction.objects.filter(idempotency_key=key).count() == 1
+        wallet = books.wallet_of(self.world.acme)
+        assert (wallet.balance_nano, wallet.owed_nano) == (0, self.owed_nano + NANO)
+        # There is to be something to take next time.
+        wallets.credit(
+            organisation=self.world.acme,
+            amount_nano=5 * NANO + wallet.owed_nano,
+            kind=Kind.TOP_UP,
+            idempotency_key=f"again:{key}",
+            actor=None,
+            reason="Paid",
+        )
+
+
+class Expire(_Booked):
+    """A grant ends, and what is left of it goes."""
+
+    def prepare(self, key: str) -> None:
+        super().prepare(key)
+        with clock.shifted(-3600):
+            given = wallets.credit(
+                organisation=self.world.acme,
+                amount_nano=4 * NANO,
+                kind=Kind.GRANT,
+                idempotency_key=f"given:{key}",
+                actor=None,
+                reason="Given",
+                terms=Terms(expires_at=clock.now() + timedelta(minutes=30)),
+            )
+        self.grant = given.grant
+
+    def act(self, key: str) -> object:
+        return expiry.sweep()
+
+    def ledger_key(self, key: str) -> str:
+        return f"expiry:{self.grant.pk}:1"
+
+
 class Limit(Flow):
     """A credit limit is set."""
 
@@ -123,7 +184,7 @@ class Notify(Flow):
         assert wallet.version_published < wallet.version
 
     def act(self, key: str) -> object:
-        return wallets.publish_missed()
+        return publish_missed()
 
     def check(self, key: str) -> None:
         wallet = books.wallet_of(self.world.acme)
@@ -168,6 +229,8 @@ FLOWS: dict[str, type[Flow]] = {
     "credit": Credit,
     "debit": Debit,
     "reverse": Reverse,
+    "take back": TakeBack,
+    "expire grants": Expire,
     "credit limit": Limit,
     "notify": Notify,
     "price publish": Publish,

@@ -1,10 +1,15 @@
 """Calls on their way: from a hold at the till to sums in the database."""
 
-from billing.models import LedgerTransfer, Rollup15m, RollupDirty, UsageEvent
-from billing.services import holds, posting, rollups
+from dataclasses import replace
+from datetime import timedelta
+
+from billing.models import LedgerTransfer, RatingDelta, Rollup15m, RollupDirty, UsageEvent
+from billing.services import holds, posting, rerating, rerating_run, rollups
 from billing.usage_record import UsageRecord
 from newapi.kernel import clock
 from newapi.kernel.meters import bank, keys
+from newapi.kernel.money import NANO
+from tests import cast
 from tests.billing import calls
 from tests.trials.flow import Flow
 from tests.trials.world import LATER, World
@@ -141,6 +146,41 @@ class Sweep(_Calls):
         assert (row.outcome, row.output_tokens, row.usage_source) == ("lost", 7, "estimate")
 
 
+class Rerate(_Calls):
+    """A call of two hours ago was charged twice what it should have cost; the half of it is given back."""
+
+    def prepare(self, key: str) -> None:
+        wrong, right = (
+            cast.price(self.world.model, price_group=f"{name}-{key}", input_nano=nano, output_nano=4 * nano)
+            for name, nano in (("wrong", 2 * NANO), ("right", NANO))
+        )
+        with clock.shifted(-7200):
+            self.records[key] = calls.answered(replace(self.world.line, version=wrong))
+        calls.serve([self.records[key]])
+        posting.post()
+        self.before_nano = self.world.balance_nano
+        now = clock.now()
+        asked = rerating.request(
+            wrong_price=wrong,
+            right_price=right,
+            since=now - timedelta(hours=3),
+            until=now - timedelta(minutes=61),
+            actor=self.world.root,
+            reason="Mistyped",
+        )
+        self.asked = rerating.approve(of=asked, actor=self.world.olga, reason="Checked")
+
+    def act(self, key: str) -> object:
+        return rerating_run.run()
+
+    def check(self, key: str) -> None:
+        self.asked.refresh_from_db()
+        [delta] = RatingDelta.objects.filter(usage=self.records[key].id)
+        cost_nano = self.row(key).cost_nano
+        assert (self.asked.state, delta.before_nano, delta.after_nano) == ("done", cost_nano, cost_nano // 2)
+        assert self.world.balance_nano - self.before_nano == cost_nano // 2
+
+
 FLOWS: dict[str, type[Flow]] = {
     "admit": Admit,
     "settle": Settle,
@@ -148,4 +188,5 @@ FLOWS: dict[str, type[Flow]] = {
     "acknowledge": Acknowledge,
     "roll-up": RollUp,
     "sweep": Sweep,
+    "re-rating batch": Rerate,
 }

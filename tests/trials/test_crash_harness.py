@@ -1,6 +1,7 @@
 """kill -9 at each step of everything that moves money: what is right before is right after, and it happens once."""
 
 import random
+from collections.abc import Iterator
 
 import pytest
 from redis import Redis
@@ -17,10 +18,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def world(acme: Organisation, globex: Organisation, root: User, chat_model: Model, redis: Redis) -> World:
+def world(acme: Organisation, globex: Organisation, root: User, chat_model: Model, redis: Redis) -> Iterator[World]:
     calls.warm(acme)
     calls.warm(globex)
-    return World(acme, globex, root, cast.olga(), chat_model, redis)
+    made = World(acme, globex, root, cast.olga(), chat_model, redis)
+    with made.stack:
+        yield made
 
 
 def chosen(steps: int, kills: int) -> list[int]:

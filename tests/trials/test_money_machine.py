@@ -15,8 +15,9 @@ from redis import Redis
 from accounts.models import Organisation
 from channels.models import Model
 from tests.billing import calls
+from tests.trials.grounds import Grounds, Worker
 from tests.trials.long import either
-from tests.trials.machine import Grounds, MoneyMachine, Worker
+from tests.trials.machine_calls import MoneyMachine
 
 EXAMPLES = 50
 STEPS = 25
@@ -39,13 +40,13 @@ def worker() -> Iterator[Worker]:
     made.close()
 
 
-@pytest.mark.req("BIL-11", "BIL-17")
+@pytest.mark.req("BIL-11", "BIL-17", "BIL-20")
 @pytest.mark.parametrize("seed", [pytest.param(number, id=f"seed-{number}-") for number in range(SEEDS)])
 def test_whatever_is_done_money_is_what_the_model_says(
     acme: Organisation, chat_model: Model, redis: Redis, worker: Worker, seed: int
 ) -> None:
-    grounds = Grounds(acme, calls.line(acme, chat_model), redis)
-    machine = seeded(seed)(type("Machine", (MoneyMachine,), {"grounds": grounds, "worker": worker}))
+    grounds = Grounds(acme, calls.line(acme, chat_model), redis, worker)
+    machine = seeded(seed)(type("Machine", (MoneyMachine,), {"grounds": grounds}))
     try:
         run_state_machine_as_test(machine, settings=PROFILE)
     except Exception as error:

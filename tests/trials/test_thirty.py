@@ -43,7 +43,7 @@ THIRTY = {
 }
 # Numbers about what is not built here, with the reason.
 ELSEWHERE = {
-    16: "cents of invoice lines: there are no invoices yet; amounts are rounded to minor units by largest remainder then",
+    16: "cents of invoice lines: there are no invoices yet",
     30: "finalizing an invoice beside a late batch: there are no invoices yet",
 }
 

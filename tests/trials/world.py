@@ -1,6 +1,7 @@
 """What crash trials happen in: Acme with a till, its jobs, and what must be true of its money."""
 
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from importlib import import_module
@@ -32,6 +33,8 @@ class World:
     olga: User
     model: Model
     redis: Redis
+    # What is closed when the trial is over.
+    stack: ExitStack = field(default_factory=ExitStack)
 
     @cached_property
     def line(self) -> calls.Line:
