@@ -66,7 +66,10 @@ class CodeBatchAdmin(ReadOnlyAdmin):
     search_help_text = "Name, issuer or currency"
     actions_detail = ("download", "void", "claw_back")
     fieldsets = (
-        (None, {"fields": ("name", "standing", "amount", "count", "worth", "purpose", "category", "issuer", "promotion")}),
+        (
+            None,
+            {"fields": ("name", "standing", "amount", "count", "worth", "purpose", "category", "issuer", "promotion")},
+        ),
         (
             "Redemption",
             {
