@@ -1,17 +1,20 @@
 """What the tills are told of wallets: running totals that only the database decides."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import F, Min, Q
+from django.db.models import F, Min, Q, QuerySet
 
 from accounts.selectors import epoch_of
 from billing.models import Grant, Purse, Wallet
 from newapi.kernel import clock
 from newapi.kernel.meters.funds import Funds, PurseFunds
+
+# What ended while calls held it is looked at again after this, and then at each call.
+LOOK_AGAIN = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +59,20 @@ def totals(organisation_ids: Iterable[int]) -> dict[int, Totals]:
     }
 
 
-def of_organisation(organisation_id: int) -> Funds:
+def of_organisation(organisation_id: int, *, looked_at: datetime | None = None) -> Funds:
     """What an organisation's till is told; zeros when it has no wallet yet. A frozen wallet has nothing to spend.
 
-    The epoch is read first: what changes later makes the news old, never wrongly new.
+    looked_at: when money that had ended by then was taken out. What is still there of it is held by calls, and the
+    till is to have it looked at again shortly after. The epoch is read first: what changes later makes the news
+    old, never wrongly new.
     """
     epoch = epoch_of(organisation_id=organisation_id)
     known = totals([organisation_id]).get(organisation_id)
     if known is None:
         return Funds(organisation_id, epoch, funded_nano=0, used_nano=0, version=0)
-    return of_totals(organisation_id, known, epoch=epoch, dry_ms=0 if known.frozen_at else _dry_ms(organisation_id))
+    return of_totals(
+        organisation_id, known, epoch=epoch, dry_ms=0 if known.frozen_at else _dry_ms(organisation_id, looked_at)
+    )
 
 
 def of_totals(organisation_id: int, known: Totals, *, epoch: int = 0, dry_ms: int = 0) -> Funds:
@@ -84,22 +91,29 @@ def of_totals(organisation_id: int, known: Totals, *, epoch: int = 0, dry_ms: in
     )
 
 
-def _dry_ms(organisation_id: int) -> int:
-    """The next moment at which some of the money is no longer to be spent; 0 when there is none to come."""
-    now = clock.now()
+def _dry_ms(organisation_id: int, looked_at: datetime | None) -> int:
+    """From when on the till admits nothing before some money is taken out; 0: never. May be past: nobody has looked."""
     own = Q(wallet__organisation_id=organisation_id, wallet__currency=F("wallet__organisation__currency"))
-    grants = Grant.objects.filter(own, remaining_nano__gt=0, expires_at__gt=now)
+    grants = Grant.objects.filter(own, remaining_nano__gt=0, expires_at__isnull=False)
     lines = Wallet.objects.filter(
         organisation_id=organisation_id,
         currency=F("organisation__currency"),
-        credit_until__gt=now,
+        credit_until__isnull=False,
         credit_limit_nano__gt=F("drawn_nano"),
     )
-    ends = (
-        grants.aggregate(first=Min("expires_at"))["first"],
-        lines.aggregate(first=Min("credit_until"))["first"],
-    )
-    return min((clock.to_ms(end) for end in ends if end is not None), default=0)
+    ends = [*_ends(grants, "expires_at", looked_at), *_ends(lines, "credit_until", looked_at)]
+    return min(map(clock.to_ms, ends), default=0)
+
+
+def _ends(rows: QuerySet[Any], name: str, looked_at: datetime | None) -> Iterator[datetime]:
+    """The first end of some rows. Those of before somebody looked count as shortly after that."""
+    if looked_at is not None:
+        if rows.filter(**{f"{name}__lte": looked_at}).exists():
+            yield looked_at + LOOK_AGAIN
+        rows = rows.filter(**{f"{name}__gt": looked_at})
+    first = rows.aggregate(first=Min(name))["first"]
+    if first is not None:
+        yield first
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 A grant gives up what no call holds of it. What calls hold that were admitted before its end may still be charged to
 it; the rest goes with a later run. The till refuses to admit past the next end that it was told of, and has this
-done first, so nothing is spent late though every job be dead.
+done first, so nothing is spent late though every job be dead. What calls give back that held ended money is looked
+for at most once a second, by the calls themselves: for so long it can still be spent.
 """
 
 import logging
@@ -81,13 +82,13 @@ def _expire(organisation_id: int) -> int:
         # Read after the grants: what is posted in between changes them, and the guard sees that.
         held = _held(organisation_id, ended)
         for grant in ended:
-            taken += _give_up(wallet, grant, held)
+            taken += _give_up(wallet, grant, held, now)
     Wallet.objects.filter(pk=wallet.pk).update(version=F("version") + 1)
-    transaction.on_commit(partial(publish, wallet_id=wallet.pk))
+    transaction.on_commit(partial(publish, wallet_id=wallet.pk, looked_at=now))
     return taken
 
 
-def _give_up(wallet: Wallet, grant: Grant, held: dict[int | None, int]) -> int:
+def _give_up(wallet: Wallet, grant: Grant, held: dict[int | None, int], now: datetime) -> int:
     """Take what no call holds out of a grant. `held` by purse is used up by what stays. Returns 1 or 0."""
     stays_nano = min(grant.remaining_nano, held.get(grant.purse_id, 0))
     held[grant.purse_id] = held.get(grant.purse_id, 0) - stays_nano
@@ -109,7 +110,8 @@ def _give_up(wallet: Wallet, grant: Grant, held: dict[int | None, int]) -> int:
     place = ledger.account(organisation=None, kind=SINKS[Grant.Category(grant.category)], currency=wallet.currency)
     purse = wallet_book.account(wallet, LedgerAccount.Kind.WALLET)
     change = Change(funded=-nano)
-    wallet_book.book(wallet, booked, holdings, change, [(purse, place, nano)], action="wallet.expire", address=None)
+    moves = [(purse, place, nano)]
+    wallet_book.book(wallet, booked, holdings, change, moves, action="wallet.expire", address=None, looked_at=now)
     return 1
 
 

@@ -1,6 +1,7 @@
 """Telling tills the funds of their wallets, after commit; repeated by a job while Redis is away."""
 
 import logging
+from datetime import datetime
 
 from django.db.models import F
 from redis.exceptions import RedisError
@@ -12,13 +13,16 @@ from newapi.kernel.meters import bank
 log = logging.getLogger(__name__)
 
 
-def publish(*, wallet_id: int) -> bool:
-    """Tell the till what has come in. False when Redis is out of reach; the job repeats it then."""
+def publish(*, wallet_id: int, looked_at: datetime | None = None) -> bool:
+    """Tell the till what has come in. False when Redis is out of reach; the job repeats it then.
+
+    looked_at: see billing.funds.of_organisation.
+    """
     wallet = Wallet.objects.select_related("organisation").get(pk=wallet_id)
     try:
         # The till counts in the organisation's own currency.
         if wallet.currency == wallet.organisation.currency:
-            bank.publish_funds(funds.of_organisation(wallet.organisation_id))
+            bank.publish_funds(funds.of_organisation(wallet.organisation_id, looked_at=looked_at))
     except (RedisError, OSError) as error:
         log.warning("funds of wallet %s not published yet: %s", wallet_id, type(error).__name__)
         return False

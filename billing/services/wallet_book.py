@@ -6,6 +6,7 @@ the wallet's row locked.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 from django.db import transaction
@@ -181,8 +182,12 @@ def book(
     *,
     action: str,
     address: str | None,
+    looked_at: datetime | None = None,
 ) -> None:
-    """Write it all. Transfers to the receivable follow from how what is owed changes. Raises Raced, BillingRefusal."""
+    """Write it all. Transfers to the receivable follow from how what is owed changes. Raises Raced, BillingRefusal.
+
+    looked_at: see billing.funds.of_organisation.
+    """
     if wallet.funded_nano + max(0, change.funded) > FUNDED_NANO_MAX:
         raise BillingRefusal("The wallet cannot hold so much.")
     balance_nano = wallet.balance_nano
@@ -198,7 +203,7 @@ def book(
         changes={"balance_nano": [balance_nano, wallet.balance_nano]},
         address=address,
     )
-    transaction.on_commit(partial(publish, wallet_id=wallet.pk))
+    transaction.on_commit(partial(publish, wallet_id=wallet.pk, looked_at=looked_at))
 
 
 def update(wallet: Wallet, change: Change) -> None:

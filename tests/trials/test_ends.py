@@ -78,13 +78,14 @@ def test_a_till_that_is_opened_between_the_end_and_the_job_has_none_of_it(line: 
         assert is_admitted(line, 100)
 
 
-def test_what_a_call_that_began_before_gives_back_after_the_end_is_not_spent_again(line: calls.Line) -> None:
+def test_what_a_call_that_began_before_gives_back_is_spent_by_nobody_a_second_after_the_end(line: calls.Line) -> None:
     first = calls.lost(line)
     ask = calls.admit(first, hold_nano=105 * NANO)
     with clock.shifted(HOUR_S + 1):
         expiry.expire(organisation_id=line.organisation.pk)
         done = calls.answered(line, id=first.id, at_ms=first.at_ms)
         calls.with_till(lambda till: calls.settle_at(till, ask, done, born="another"))
+    with clock.shifted(HOUR_S + 3):
         assert not is_admitted(line, 101)
         while posting.post():
             pass
