@@ -2,6 +2,7 @@
 
 from celery import shared_task
 
+from billing.payments import runs
 from billing.services import (
     alerts,
     announcements,
@@ -91,25 +92,25 @@ def watch_balances() -> int:
 @shared_task
 def open_top_ups() -> int:
     """Open ordered top-ups at their providers."""
-    return orders.open_waiting()
+    return runs.alone("open_top_ups", orders.open_waiting)
 
 
 @shared_task
 def work_payment_news() -> int:
     """Work off what payment providers told us."""
-    return inbox.work()
+    return runs.alone("work_payment_news", inbox.work)
 
 
 @shared_task
 def poll_top_ups() -> int:
     """Ask payment providers for orders of which no news came."""
-    return orders.poll()
+    return runs.alone("poll_top_ups", orders.poll)
 
 
 @shared_task
 def send_refunds() -> int:
     """Ask payment providers for the refunds that were decided."""
-    return money_back.send_asked()
+    return runs.alone("send_refunds", money_back.send_asked)
 
 
 @shared_task

@@ -30,7 +30,6 @@ _REFUNDS = {
 _DISPUTES = {
     "needs_response": DisputeState.OPEN,
     "under_review": DisputeState.OPEN,
-    "charge_refunded": DisputeState.OPEN,
     "lost": DisputeState.LOST,
     "won": DisputeState.WON,
 }

@@ -14,11 +14,13 @@ from django.urls import reverse
 
 from accounts.models import Notice, User
 from accounts.services import audit, notices
+from billing.errors import BillingRefusal
 from billing.models import PaymentEvent, PaymentProvider, TopUpOrder
 from billing.payments import nudges
 from billing.payments.looking import pointer_to
 from billing.payments.refusals import BadNews, PaymentRefusal, ProviderAway, ProviderTrouble
 from billing.payments.registry import seam_of
+from billing.payments.runs import in_time
 from billing.payments.seam import Facts, Pointer, Standing
 from billing.services import orders
 from newapi.kernel import clock
@@ -68,7 +70,7 @@ def work(*, limit: int = 100) -> int:
     """Work off the news whose turn it is. Returns how much of it is done. Each asks the provider, bounded in time."""
     due = PaymentEvent.objects.filter(state=State.WAITING, next_try_at__lte=clock.now())
     events = due.select_related("provider").order_by("next_try_at", "pk")[:limit]
-    return sum(_work(event) for event in list(events))
+    return sum(_work(event) for event in in_time(list(events)))
 
 
 @transaction.atomic
@@ -108,6 +110,8 @@ def _work(event: PaymentEvent) -> bool:
         _postpone(event, str(error))
     except (ProviderTrouble, BadNews, SealBroken) as error:
         _give_to_a_person(event, str(error))
+    except BillingRefusal as refusal:
+        _postpone(event, " ".join(refusal.messages))
     except Exception as error:
         # One piece of news that breaks us must not keep the others waiting.
         log.exception("payment news %s of %s is not worked off", event.pk, event.provider.slug)

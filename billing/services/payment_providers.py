@@ -112,6 +112,27 @@ def disable(*, provider: PaymentProvider, actor: User | None, reason: str, addre
     return _switch(provider, "disable", False, actor=actor, reason=reason, address=address)
 
 
+@transaction.atomic
+def reseal(*, limit: int = 1000) -> int:
+    """Seal again, with the current field key, what older keys sealed. Returns how many providers changed."""
+    changed = 0
+    current = f"{secrets.current_key_id()}."
+    for provider in PaymentProvider.objects.select_for_update().order_by("pk"):
+        sealed = [text for text in (provider.sealed_secret, *provider.sealed_webhook_secrets) if text]
+        if changed >= limit or all(text.startswith(current) for text in sealed):
+            continue
+        binding = provider.seal_binding
+        if provider.sealed_secret:
+            provider.sealed_secret = secrets.seal(provider.secret(), bound_to=binding)
+        provider.sealed_webhook_secrets = [
+            secrets.seal(secrets.unseal(text, bound_to=binding), bound_to=binding)
+            for text in provider.sealed_webhook_secrets
+        ]
+        provider.save(update_fields=["sealed_secret", "sealed_webhook_secrets"])
+        changed += 1
+    return changed
+
+
 def webhook_path(provider: PaymentProvider) -> str:
     """Where its news goes: a path of this site."""
     return reverse("payment_webhook", args=[provider.slug])

@@ -11,6 +11,7 @@ from billing.payments import turns
 from billing.payments.looking import facts_of, pointer_to
 from billing.payments.refusals import ProviderAway, ProviderRefused
 from billing.payments.registry import SEAMS, seam_of
+from billing.payments.runs import in_time
 from billing.payments.seam import Refunded, RefundState
 from billing.services.money_back import booking
 from newapi.kernel import clock
@@ -32,7 +33,7 @@ def send_asked(*, limit: int = 50) -> int:
     """Ask for the refunds whose turn it is. Returns how many the provider took. Each is bounded in time."""
     due = MoneyBack.objects.filter(state=State.ASKED, next_try_at__lte=clock.now()).order_by("next_try_at")
     rows = due.select_related("order__provider", "order__organisation", "transaction")[:limit]
-    return sum(_send(row) for row in list(rows))
+    return sum(_send(row) for row in in_time(list(rows)))
 
 
 def _send(row: MoneyBack) -> bool:

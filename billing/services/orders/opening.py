@@ -10,6 +10,7 @@ from django.urls import reverse
 from billing.models import TopUpOrder
 from billing.payments.refusals import ProviderAway, ProviderRefused
 from billing.payments.registry import seam_of
+from billing.payments.runs import in_time
 from billing.payments.seam import Bill
 from newapi.kernel import clock
 from newapi.kernel.secrets import SealBroken
@@ -30,7 +31,7 @@ def open_waiting(*, limit: int = 50) -> int:
     due = TopUpOrder.objects.filter(
         state=State.CREATED, kind=TopUpOrder.Kind.CHECKOUT, poll_at__lte=clock.now()
     ).order_by("poll_at")
-    return sum(open_order(order_id=pk) for pk in list(due.values_list("pk", flat=True)[:limit]))
+    return sum(open_order(order_id=pk) for pk in in_time(list(due.values_list("pk", flat=True)[:limit])))
 
 
 def open_order(*, order_id: int) -> bool:

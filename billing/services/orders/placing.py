@@ -14,10 +14,11 @@ from billing.errors import IdempotencyConflict, WalletFrozen
 from billing.models import PaymentProvider, Promotion, Purpose, RechargeAcceptance, TopUpOrder
 from billing.payments import minor, nudges, turns
 from billing.payments.refusals import AgreementMissing, NoPublicPurchase, PaymentRefusal, ProviderOff
-from billing.payments.registry import seam_of
+from billing.payments.registry import SEAMS, seam_of
 from billing.services import agreements, promotions, risk
 from channels.services import evidence
 from newapi.kernel import clock
+from newapi.kernel.secrets import SealBroken
 
 # How long there is to pay.
 LIFE = timedelta(hours=12)
@@ -70,7 +71,7 @@ def place(
         currency=provider.currency,
         promotion=promotion,
         agreement=acceptance,
-        saves_method=saves_method and seam_of(provider).keeps_methods,
+        saves_method=saves_method and SEAMS[provider.protocol].keeps_methods,
         state=TopUpOrder.State.HELD if why else TopUpOrder.State.CREATED,
         why=why,
         expires_at=clock.now() + LIFE,
@@ -108,6 +109,8 @@ def _check(organisation: Organisation, provider: PaymentProvider, amount_minor: 
         seam_of(current).check_amount(amount_minor)
     except ValueError as error:
         raise PaymentRefusal({"amount_minor": str(error)}) from None
+    except SealBroken:
+        raise ProviderOff(f"{current.name} takes no payments at the moment: its settings are broken.") from None
     evidence.require(service=current.slug)
 
 

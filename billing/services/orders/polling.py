@@ -9,6 +9,7 @@ from billing.models import AutoTopUp, TopUpOrder
 from billing.payments.looking import facts_of
 from billing.payments.refusals import ProviderTrouble
 from billing.payments.registry import SEAMS
+from billing.payments.runs import in_time
 from billing.payments.seam import Facts, Standing
 from billing.services.orders import opening
 from billing.services.orders.applying import apply
@@ -34,7 +35,7 @@ def poll(*, limit: int = 100) -> int:
     by_jobs_of_their_own = Q(state=State.CREATED, kind=TopUpOrder.Kind.CHECKOUT)
     due = TopUpOrder.objects.filter(poll_at__lte=clock.now()).exclude(by_jobs_of_their_own)
     found = due.select_related("organisation", "provider", "user").order_by("poll_at")[:limit]
-    return sum(_poll(order) for order in list(found))
+    return sum(_poll(order) for order in in_time(list(found)))
 
 
 def _poll(order: TopUpOrder) -> bool:
