@@ -78,9 +78,7 @@ def check_is_for(promotion: Promotion, organisation: Organisation) -> None:
     if not organisation.is_active:
         raise NotForOrganisation(f"{organisation} is switched off.")
     if promotion.currency != organisation.currency:
-        raise NotForOrganisation(
-            f"The promotion “{promotion}” is in {promotion.currency}, not {organisation.currency}."
-        )
+        raise NotForOrganisation(f"The promotion “{promotion}” is not in {organisation.currency}.")
     if promotion.countries and organisation.country not in promotion.countries:
         where = organisation.country or "an organisation whose country is not known"
         raise NotForOrganisation(f"The promotion “{promotion}” is not for {where}.")
