@@ -12,6 +12,7 @@ from billing.models import LedgerTransaction, MoneyBack, PaymentProvider, TopUpO
 from billing.payments.refusals import PaymentRefusal
 from billing.services import inbox, money_back, orders, wallets
 from newapi.kernel import clock
+from tests.billing import offers
 from tests.billing.books import in_account, wallet_of
 from tests.payments import fake_server
 from tests.payments.conftest import Order
@@ -320,4 +321,23 @@ def test_what_was_refunded_at_epay_is_learnt_by_asking(
     orders.poll()
     assert balance_of(acme) == 450 * USD
     assert fresh(paid_by_epay).refunded_minor == 150_00
+    assert_right(acme)
+
+
+@pytest.mark.req("BIL-07")
+def test_the_bonus_goes_back_with_the_top_up_and_returns_with_a_dispute_that_was_won(
+    acme: Organisation, stripe: PaymentProvider, opened: Order, root: User, fake_of_stripe: FakeStripe
+) -> None:
+    placed = opened(stripe, promotion=offers.running())
+    heard(fake_of_stripe, fake_of_stripe.pay(placed.reference))
+    paid = fresh(placed)
+    assert balance_of(acme) == 650 * USD
+    refund(paid, root, 200_00)
+    money_back.send_asked()
+    assert balance_of(acme) == 430 * USD
+    told = fake_of_stripe.dispute(paid.payment_reference, 300_00)
+    heard(fake_of_stripe, told)
+    assert balance_of(acme) == 100 * USD
+    heard(fake_of_stripe, fake_of_stripe.decide(told["data"]["object"]["id"], "won"))
+    assert balance_of(acme) == 430 * USD
     assert_right(acme)

@@ -6,7 +6,7 @@ from accounts.models import Notice, User
 from accounts.services import notices
 from billing.models import LedgerTransaction, MoneyBack
 from billing.payments import minor
-from billing.services import wallets
+from billing.services import promotions, wallets
 
 _KINDS = {
     MoneyBack.Kind.REFUND: LedgerTransaction.Kind.REFUND,
@@ -19,16 +19,19 @@ def book(
 ) -> LedgerTransaction | None:
     """Take the money out of the wallet, from the order's own grant first; None when the order was never credited.
 
+    What is unspent of the bonus on it goes first: else it would pay for what the order's own grant lacks.
     may_owe: what is spent already becomes a debt; otherwise raises BalanceTooLow.
     """
     order = row.order
     if order.transaction is None:
         return None
+    nano = minor.to_nano(row.amount_minor, order.currency)
+    promotions.take_back_bonus(order=order, returned_nano=nano, once=_once(row), actor=actor, reason=reason)
     booked = wallets.take_back(
         organisation=order.organisation,
-        amount_nano=minor.to_nano(row.amount_minor, order.currency),
+        amount_nano=nano,
         kind=_KINDS[MoneyBack.Kind(row.kind)],
-        idempotency_key=f"{row.kind}:{row.pk}",
+        idempotency_key=_once(row),
         actor=actor,
         reason=reason,
         address=address,
@@ -48,9 +51,9 @@ def undo(row: MoneyBack, *, state: MoneyBack.State, why: str, actor: User | None
     row.refresh_from_db()
     if row.transaction is None:
         return
-    row.undone = wallets.reverse(
-        booked=row.transaction, actor=actor, reason=f"{row.get_state_display()}: {row.reference}"
-    )
+    reason = f"{row.get_state_display()}: {row.reference}"
+    row.undone = wallets.reverse(booked=row.transaction, actor=actor, reason=reason)
+    promotions.give_back_bonus(order=row.order, once=_once(row), actor=actor, reason=reason)
     MoneyBack.objects.filter(pk=row.pk).update(undone=row.undone)
 
 
@@ -66,3 +69,8 @@ def warn(row: MoneyBack, once: str, what: str) -> None:
         audience=Notice.Audience.OPERATORS,
         link=reverse("admin:billing_topuporder_change", args=[row.order_id]),
     )
+
+
+def _once(row: MoneyBack) -> str:
+    """What names it in money keys."""
+    return f"{row.kind}:{row.pk}"
