@@ -187,6 +187,8 @@ def _record(caller: Caller, call: Call, permit: Permit) -> UsageRecord:
         domain=passport.domain,
         is_test=passport.is_test,
         purse=passport.purse_for(permit.model.id),
+        region=permit.rates.region,
+        price_basis=policy.price_basis(passport, permit.rates),
     )
 
 
