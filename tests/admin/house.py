@@ -132,7 +132,7 @@ def fill(*, user: User, api_key: APIKey, raw_key: str, channel: Channel, model: 
         entry="0:1-1", organisation_id=api_key.organisation_id, cost_nano=1, payload="{}", error="not JSON"
     )
     VerifierRun.objects.create(duration_ms=12, findings=[])
-    price_records.fill(model=model, actor=user)
+    price_records.fill(model=model, actor=user, usage=event)
     _logins(user)
     _kept(api_key.organisation, user)
     _news(api_key.organisation, user)
