@@ -2,8 +2,10 @@
 
 All of them are walked as a tree. Where two ways lead to the same rows with the same news still to come, they go on
 alike, so one of them is followed. A repetition that changes nothing is not followed either: whatever may come after it
-may come without it, from the same rows, and is walked there. Each piece of news is answered for as of its own moment, as if the provider's
-database lagged that far behind: the hardest case, because late facts may then contradict earlier ones.
+may come without it, from the same rows, and is walked there.
+
+Each piece of news is answered for as of its own moment, as if the provider's database lagged that far behind: the
+hardest case, because late facts may then contradict earlier ones.
 """
 
 from collections.abc import Callable
