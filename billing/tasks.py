@@ -8,6 +8,7 @@ from billing.services import (
     announcements,
     auto_top_ups,
     budget_alerts,
+    claims,
     codes,
     expiry,
     holds,
@@ -51,6 +52,12 @@ def expire_money() -> int:
 def publish_funds() -> int:
     """Tell Redis the funds that could not be told when they changed."""
     return wallets.publish_missed()
+
+
+@shared_task
+def watch_claims() -> int:
+    """Tell operators of providers whose usage cannot be."""
+    return claims.tell()
 
 
 @shared_task
@@ -131,4 +138,4 @@ def tend_codes() -> int:
 @shared_task
 def top_up_automatically() -> int:
     """Charge kept means of payment where the balance has fallen below its threshold."""
-    return auto_top_ups.run()
+    return runs.alone("top_up_automatically", auto_top_ups.run)

@@ -31,6 +31,7 @@ JOBS = (
     Job("Ask providers for refunds", "billing.tasks.send_refunds", timedelta(seconds=10)),
     Job("Top up automatically", "billing.tasks.top_up_automatically", timedelta(seconds=30)),
     Job("Verify the money", "billing.tasks.verify_money", timedelta(minutes=5)),
+    Job("Watch what providers claim", "billing.tasks.watch_claims", timedelta(minutes=10)),
     Job("Prepare usage partitions", "billing.tasks.prepare_partitions", timedelta(hours=12)),
     Job("Tell epochs again", "accounts.tasks.publish_epochs", timedelta(seconds=5)),
     Job("Tell the catalogue version again", "channels.tasks.publish_catalogue", timedelta(seconds=5)),

@@ -3,12 +3,12 @@
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import QuerySet, TextField
-from django.db.models.functions import Cast
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter
 
 from billing.models import UsageEvent
+from billing.services.claims import with_claims
 from newapi.kernel import clock, ids
 
 
@@ -89,7 +89,4 @@ class ClaimFilter(DropdownFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[UsageEvent]) -> QuerySet[UsageEvent]:
         """Only calls with such claims."""
-        if self.value() != "unbelieved":
-            return queryset
-        rows = queryset.filter(extras__isnull=False).alias(text=Cast("extras", TextField()))
-        return rows.filter(text__contains='"claim:')
+        return with_claims(queryset) if self.value() == "unbelieved" else queryset
