@@ -79,14 +79,14 @@ def test_the_hold_of_the_largest_call_at_the_dearest_price_is_counted_exactly_by
 @pytest.mark.parametrize(
     ("count", "nano"), [(1, 547), (2, 1094), (1000, 546_875), (10**6, 546_875_000), (8, 4375), (16, 8750)]
 )
-def test_prices_finer_than_a_nano_per_token_are_exact_in_the_total(count: int, nano: int) -> None:
+def test_14_prices_finer_than_a_nano_per_token_are_exact_in_the_total(count: int, nano: int) -> None:
     """546.875 nano a token, as real price lists have it."""
     rates = Rates(1, "USD", 10**6, 546_875_000, 0, 0, 0, 0, 0)
     assert price(Tokens(input=count), rates).total == nano
 
 
 @pytest.mark.parametrize(("count", "nano"), [(1, 0), (3, 2), (5, 2), (7, 4)])
-def test_ties_go_to_the_even_neighbour(count: int, nano: int) -> None:
+def test_14_ties_go_to_the_even_neighbour(count: int, nano: int) -> None:
     assert price(Tokens(output=count), Rates(1, "USD", 1000, 0, 0, 0, 500, 0, 0)).output == nano
 
 

@@ -192,7 +192,7 @@ class Notify(Flow):
         assert bank.till_state(self.world.acme.pk).available_nano == wallet.balance_nano
 
 
-def _unreachable(**told: object) -> None:
+def _unreachable(*told: object) -> None:
     raise OSError("Redis is away")
 
 
