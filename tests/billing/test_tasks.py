@@ -26,6 +26,7 @@ def test_the_scheduled_jobs_take_usage_all_the_way(acme: Organisation, chat_mode
     app.loader.import_default_modules()
     names = ["sweep_holds", "post_usage", "roll_up", "publish_funds", "verify_money", "prepare_partitions"]
     names.append("watch_budgets")
+    names.append("watch_claims")
     names.append("watch_balances")
     names += ["make_codes", "tend_codes"]
     names += ["open_top_ups", "work_payment_news", "poll_top_ups", "send_refunds"]
