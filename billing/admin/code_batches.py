@@ -19,6 +19,7 @@ from accounts.admin import pages
 from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
+from accounts.admin.texts import unbroken
 from billing.admin.code_forms import DownloadForm, MakeForm, VoidForm
 from billing.admin.code_words import progress_of, summary_of
 from billing.models import CodeBatch, Redemption
@@ -154,7 +155,7 @@ class CodeBatchAdmin(ReadOnlyAdmin):
     @display(description="Each", ordering="value_nano")
     def amount(self, batch: CodeBatch) -> str:
         """What a code is worth."""
-        return money.display(batch.value_nano, batch.currency)
+        return unbroken(money.display(batch.value_nano, batch.currency))
 
     @display(description="Worth in all, at most")
     def worth(self, batch: CodeBatch) -> str:
@@ -165,9 +166,9 @@ class CodeBatchAdmin(ReadOnlyAdmin):
     def redeemed(self, batch: CodeBatch) -> str:
         """How often, and for how much."""
         count: int = batch.redemption_count  # type: ignore[attr-defined]
-        return f"{count:,} ({money.display(count * batch.value_nano, batch.currency)})"
+        return unbroken(f"{count:,} ({money.display(count * batch.value_nano, batch.currency)})")
 
-    @display(description="Can still be redeemed, at most")
+    @display(description="Left, at most")
     def left(self, batch: CodeBatch) -> str:
         """What is out and could still come in."""
         if batch.state != State.OUT or batch.expires_at <= clock.now():

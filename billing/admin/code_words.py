@@ -57,5 +57,7 @@ def codes_of(request: HttpRequest, obj: Model) -> panels.Panel | None:
     if request.user.has_perm("billing.view_redemption"):
         links.append(panels.Link("Redemptions", list_url(Redemption, batch__id__exact=obj.pk), "redeem"))
     if request.user.has_perm("billing.view_redemptioncode"):
-        links.append(panels.Link("Codes, as digests", list_url(RedemptionCode, batch__id__exact=obj.pk), "tag"))
+        links.append(
+            panels.Link("Its codes, by their last symbols", list_url(RedemptionCode, batch__id__exact=obj.pk), "tag")
+        )
     return panels.Panel(title="Codes", links=tuple(links)) if links else None

@@ -38,7 +38,7 @@ def order(**changed: Any) -> dict[str, Any]:
 
 def read(response: Any) -> str:
     """A page as a person reads it, a file as it was sent."""
-    return unescape(b"".join(response).decode())
+    return unescape(b"".join(response).decode()).replace("\u00a0", " ")
 
 
 @pytest.mark.req("BIL-05")

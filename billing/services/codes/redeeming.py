@@ -112,7 +112,7 @@ def _redeem(code: RedemptionCode, organisation: Organisation, user: User | None,
         kind=LedgerTransaction.Kind.REDEMPTION,
         idempotency_key=f"redeem:{code.pk}:{organisation.pk}",
         actor=user,
-        reason=f"Code {code} of “{batch.name}”",
+        reason=f"Redemption code {code}",
         address=address,
         source=books.source_of(batch),
         terms=Terms(
