@@ -127,6 +127,17 @@ def test_a_grant_that_would_have_expired_meanwhile_stays_waiting(acme: Organisat
     assert (made.state, balance(acme)) == ("waiting", 100)
 
 
+@pytest.mark.req("BIL-12")
+def test_an_adjusting_entry_leaves_what_it_corrects_untouched(acme: Organisation, ask: Ask) -> None:
+    original = LedgerTransaction.objects.filter(pk=LedgerTransaction.objects.get().pk)
+    before = [list(original.values()), list(original.get().transfers.values())]
+    made = ask(40, direction="out", kind="adjustment", reason="Paid in excess; consent of 3 May")
+    assert [list(original.values()), list(original.get().transfers.values())] == before
+    assert made.transaction is not None
+    assert (made.transaction.kind, made.transaction.reason) == ("adjustment", "Paid in excess; consent of 3 May")
+    assert balance(acme) == 60
+
+
 @pytest.mark.req("BIL-11")
 def test_the_same_request_again_is_the_same_adjustment(acme: Organisation, ask: Ask) -> None:
     once = ids.uuid7()

@@ -3,6 +3,9 @@
 import csv
 import io
 import random
+import uuid
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -103,6 +106,24 @@ def assert_sound(statement: Statement) -> None:
     assert days == sorted(days)
 
 
+def assert_each_once(accounts: list[LedgerAccount], made: list[Statement], edges: list[datetime]) -> None:
+    """Every transaction but usage that changed something is in the one statement of the moment it was posted."""
+    expected: Counter[tuple[int, uuid.UUID]] = Counter()
+    for transfer in LedgerTransfer.objects.exclude(transaction__kind="usage"):
+        period = bisect_right(edges, clock.from_ms(transfer.pk.int >> 80)) - 1
+        change = transfer.amount_nano * (transfer.credit_account in accounts)
+        change -= transfer.amount_nano * (transfer.debit_account in accounts)
+        expected[period, transfer.transaction_id] += change
+    listed = [
+        ((period, line.transaction), line.nano)
+        for period, statement in enumerate(made)
+        for line in statement.lines
+        if line.kind != "usage"
+    ]
+    assert len(listed) == len(dict(listed))
+    assert dict(listed) == {place: nano for place, nano in expected.items() if nano}
+
+
 @pytest.mark.req("BIL-02")
 @pytest.mark.parametrize("seed", range(8))
 def test_consecutive_statements_join_without_gap_or_overlap(
@@ -126,6 +147,7 @@ def test_consecutive_statements_join_without_gap_or_overlap(
             assert_sound(statement)
             assert statement.closing_nano - statement.opening_nano == by_hand(accounts, since, until)
         assert all(before.closing_nano == after.opening_nano for before, after in pairwise(made))
+        assert_each_once(accounts, made, edges)
     wallet = books.wallet_of(acme)
     assert read(acme, own, EVER, ends, dice).closing_nano == wallet.balance_nano - wallet.owed_nano
 
@@ -159,6 +181,24 @@ def test_the_statement_tells_the_balance_that_the_till_knows(
         ("top_up", 4, 109),
         ("usage", -120, -11),
     ]
+
+
+@pytest.mark.req("BIL-01")
+def test_usage_on_the_statement_is_the_sum_of_its_models_keys_projects_and_members(
+    acme: Organisation, key: APIKey, chat_model: Model
+) -> None:
+    other_model = cast.model("other", on=chat_model.routes.get().channel)
+    ben = cast.person("ben")
+    cast.member(acme, ben)
+    for who, model, nano in ((key, chat_model, 3), (key, other_model, 5), (key, chat_model, 7)):
+        use(who, model, nano * 8000)
+    use(cast.api_key(acme, ben).api_key, other_model, 11 * 8000)
+    day = reports.midnight(clock.today())
+    statement = statements.of_wallet(organisation=acme, since=day, until=day + timedelta(days=1))
+    used_nano = -sum(line.nano for line in statement.lines if line.kind == "usage")
+    assert used_nano == 26 * 8000 == books.used_in_ledger(acme)
+    for by in (reports.by_model, reports.by_key, reports.by_project, reports.by_member):
+        assert sum(row.cost_nano for row in by(organisation=acme, days=1)) == used_nano
 
 
 def test_usage_is_summed_by_day_or_hour_and_the_rest_is_listed(
