@@ -21,6 +21,7 @@ from accounts.admin import pages
 from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
+from accounts.admin.texts import moment, unbroken
 from billing.admin.order_forms import RefundForm
 from billing.admin.order_timeline import STATE_TONES, steps_of
 from billing.models import TopUpOrder
@@ -37,16 +38,7 @@ _NEVER_THERE = (State.HELD, State.REJECTED)
 class TopUpOrderAdmin(ReadOnlyAdmin):
     """Nothing of an order is a field: what changes it are news of the provider and acts with a reason."""
 
-    list_display = (
-        "reference",
-        "organisation",
-        "state_label",
-        "amount",
-        "provider",
-        "kind",
-        "created_at",
-        "credited_at",
-    )
+    list_display = ("reference", "organisation", "state_label", "amount", "provider", "kind", "created")
     list_select_related = ("organisation", "provider")
     list_filter = (
         ("state", ChoicesDropdownFilter),
@@ -88,6 +80,11 @@ class TopUpOrderAdmin(ReadOnlyAdmin):
         """As a label."""
         return order.state, order.get_state_display()
 
+    @display(description="Ordered", ordering="-id")
+    def created(self, order: TopUpOrder) -> str:
+        """To the second, on one line."""
+        return moment(order.created_at)
+
     @display(description="State")
     def state_text(self, order: TopUpOrder) -> str:
         """In words, with what explains it."""
@@ -96,7 +93,7 @@ class TopUpOrderAdmin(ReadOnlyAdmin):
     @display(description="Amount", ordering="amount_minor")
     def amount(self, order: TopUpOrder) -> str:
         """To be paid."""
-        return minor.display(order.amount_minor, order.currency)
+        return unbroken(minor.display(order.amount_minor, order.currency))
 
     @display(description="Paid")
     def paid(self, order: TopUpOrder) -> str:

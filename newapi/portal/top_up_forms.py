@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from accounts.models import Organisation
 from billing.models import AutoTopUp, PaymentProvider, Purpose, RechargeAgreement
 from billing.payments import minor
+from billing.payments.registry import SEAMS
 from newapi.kernel import money
 from newapi.portal import top_ups
 
@@ -178,4 +179,4 @@ class AutoTopUpForm(AgreementForm):
 
 
 def _keeps_methods(provider: PaymentProvider) -> bool:
-    return provider.protocol == PaymentProvider.Protocol.STRIPE
+    return SEAMS[provider.protocol].keeps_methods

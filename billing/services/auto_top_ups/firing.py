@@ -10,6 +10,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from accounts.models import Notice, Organisation
 from billing.errors import IdempotencyConflict
 from billing.models import AutoTopUp, Purpose, TopUpOrder, Wallet
+from billing.payments.runs import in_time
 from billing.services import agreements, orders
 from billing.services.auto_top_ups.outcomes import KIND, decline, take_note, tell, tell_of_month, with_news
 from billing.services.auto_top_ups.switching import used_this_month
@@ -23,11 +24,11 @@ _NAMES = uuid.UUID("5b1f0a52-6a0e-4d0b-9a52-0f6f6a7d1c11")
 def run(*, limit: int = 100) -> int:
     """Take note of automatic orders that ended, then place and charge what is due. Returns how many were charged.
 
-    Waits for providers, one after the other, each for its own timeout at most.
+    Waits for providers, one after the other, each for its own timeout at most, and begins none late in a run.
     """
     for kept in with_news()[:limit]:
         take_note(kept)
-    return sum(_look(kept) for kept in _due()[:limit])
+    return sum(_look(kept) for kept in in_time(list(_due()[:limit])))
 
 
 def _due() -> QuerySet[AutoTopUp]:
