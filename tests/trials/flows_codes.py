@@ -1,10 +1,7 @@
 """Redemption codes: made, redeemed, voided."""
 
-from datetime import timedelta
-
 from billing.models import CodeBatch, LedgerTransaction, Redemption, RedemptionCode
 from billing.services import codes
-from newapi.kernel import clock
 from newapi.kernel.money import NANO
 from tests.billing import books, vouchers
 from tests.trials.flow import Flow
@@ -41,9 +38,7 @@ class Make(Flow):
         self.batch = vouchers.ordered(self.count if key == "whole" else 5_003, name=key, **vouchers.SOLD)
 
     def act(self, key: str) -> object:
-        # The lease of who was killed runs out.
-        with clock.shifted(timedelta(seconds=61).total_seconds()):
-            return codes.make_waiting()
+        return codes.make_waiting()
 
     def check(self, key: str) -> None:
         self.batch.refresh_from_db()
@@ -64,8 +59,7 @@ class Void(Flow):
     def act(self, key: str) -> object:
         if CodeBatch.objects.get(pk=self.batch.pk).state != CodeBatch.State.VOIDED:
             codes.void(batch=self.batch, takes_back=True, actor=self.world.root, reason="Leaked")
-        with clock.shifted(timedelta(seconds=61).total_seconds()):
-            return codes.finish_voids()
+        return codes.finish_voids()
 
     def check(self, key: str) -> None:
         assert not RedemptionCode.objects.filter(batch=self.batch, voided_at=None).exists()
