@@ -26,6 +26,8 @@ stripe.enable_telemetry = False
 T = TypeVar("T")
 TOLERANCE_S = 300
 REFUNDS_MAX = 100
+# How names of PaymentIntents begin.
+_PAYMENT = "pi_"
 _WHOLE = ["latest_charge", "payment_method"]
 # Asking again helps. What is not here was understood and will not be.
 _AWAY = (stripe.APIConnectionError, stripe.RateLimitError)
@@ -79,16 +81,15 @@ class Stripe(PaymentSeam):
         """The session or the payment, with what went back of it."""
         session: Mapping[str, Any] = {}
         payment: Mapping[str, Any] = {}
-        if pointer.session:
+        if pointer.session and not pointer.session.startswith(_PAYMENT):
             expand = ["payment_intent", *(f"payment_intent.{name}" for name in _WHOLE)]
             session = self._do(
                 lambda client: client.v1.checkout.sessions.retrieve(pointer.session, {"expand": expand}), _as_it_is
             )
             payment = session.get("payment_intent") or {}
-        if pointer.payment and not payment:
-            payment = self._do(
-                lambda client: client.v1.payment_intents.retrieve(pointer.payment, {"expand": _WHOLE}), _as_it_is
-            )
+        name = pointer.payment or (pointer.session if not session else "")
+        if name and not payment:
+            payment = self._do(lambda client: client.v1.payment_intents.retrieve(name, {"expand": _WHOLE}), _as_it_is)
         if not session and not payment:
             return None
         return self._facts(session, payment, went_back=pointer.went_back)

@@ -110,6 +110,8 @@ def facts_of(
         return None
     currency = str(session.get("currency") or payment["currency"]).upper()
     standing = _standing_of_session(session, payment) if session else _standing_of_payment(payment)
+    # What we charged by ourselves has no session; it goes by the payment's name from the start.
+    by_us = (payment.get("metadata") or {}).get(CHARGED_BY_US)
     paid_minor = None
     if standing == Standing.PAID:
         told = session["amount_total"] if session else payment["amount_received"]
@@ -119,7 +121,7 @@ def facts_of(
         reference=reference,
         standing=standing,
         currency=currency,
-        session_reference=session.get("id", ""),
+        session_reference=session.get("id", "") or (payment["id"] if by_us else ""),
         payment_reference=payment.get("id", "") if standing == Standing.PAID else "",
         paid_minor=paid_minor,
         refunded_minor=from_stripe(charge.get("amount_refunded") or 0, currency),

@@ -370,16 +370,29 @@ def test_a_declined_charge_fails_the_order_and_says_why(
     assert balance_of(acme) == 100 * USD
 
 
-def test_a_slow_charge_is_credited_when_it_arrives(
-    acme: Organisation, stripe: PaymentProvider, order: Order, kept: AutoTopUp, fake_of_stripe: FakeStripe
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_a_slow_charge_is_credited_when_it_arrives_though_its_news_be_lost(
+    is_heard: bool,
+    acme: Organisation,
+    stripe: PaymentProvider,
+    order: Order,
+    kept: AutoTopUp,
+    fake_of_stripe: FakeStripe,
 ) -> None:
     kept.method_reference = "pm_slow"
     placed = automatic(order, stripe)
     assert orders.charge_saved(order_id=placed.pk, kept=kept)
     assert fresh(placed).state == State.OPEN
     intent = next(thing for thing in fake_of_stripe.things.values() if thing["object"] == "payment_intent")
+    with clock.shifted(200):
+        assert orders.poll() == 1
+    assert fresh(placed).state == State.OPEN
     fake_of_stripe._receive(intent, 500_00)
-    heard(fake_of_stripe, fake_of_stripe._event("payment_intent.succeeded", intent))
+    if is_heard:
+        heard(fake_of_stripe, fake_of_stripe._event("payment_intent.succeeded", intent))
+    else:
+        with clock.shifted(3600):
+            assert orders.poll() == 1
     assert fresh(placed).state == State.CREDITED
     assert balance_of(acme) == 600 * USD
 

@@ -2,6 +2,8 @@
 
 import logging
 
+from django.db import transaction
+
 from billing.models import AutoTopUp, TopUpOrder
 from billing.payments.refusals import ProviderAway, ProviderRefused
 from billing.payments.registry import seam_of
@@ -42,7 +44,9 @@ def charge_saved(*, order_id: int, kept: AutoTopUp) -> bool:
     except (ProviderRefused, SealBroken, ValueError) as error:
         opening.fail(order, str(error) if isinstance(error, ProviderRefused) else "The provider's settings are broken.")
         return False
-    TopUpOrder.objects.filter(pk=order.pk, state=State.CREATED).update(
-        state=State.OPEN, poll_at=clock.now() + opening.FIRST_POLL, polls=0
-    )
-    return apply(order=order, facts=facts).state in (State.OPEN, State.CREDITED)
+    # Together: an order that is OPEN is asked for by the provider's name of it, one that is CREATED is charged anew.
+    with transaction.atomic():
+        TopUpOrder.objects.filter(pk=order.pk, state=State.CREATED).update(
+            state=State.OPEN, poll_at=clock.now() + opening.FIRST_POLL, polls=0
+        )
+        return apply(order=order, facts=facts).state in (State.OPEN, State.CREDITED)

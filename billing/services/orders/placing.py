@@ -56,7 +56,11 @@ def place(
     if promotion is not None:
         promotions.require(promotion=promotion, organisation=organisation, nano=1, kind=Promotion.Kind.TOP_UP)
     # From here on the organisation's orders go one after the other, so that they are counted right.
-    if turns.wallet_in_turn(organisation).frozen_at is not None:
+    wallet = turns.wallet_in_turn(organisation)
+    # Who came first with the same form may be crediting the order by now, and would wait for this wallet.
+    if standing := TopUpOrder.objects.filter(once=once).first():
+        return _the_same(standing, asked)
+    if wallet.frozen_at is not None:
         raise WalletFrozen(organisation)
     why = risk.check(organisation=organisation, provider=provider, amount_minor=amount_minor)
     order = TopUpOrder(
