@@ -35,6 +35,8 @@ CSV_COLUMNS = (
     "amount",
     "per",
 )
+# More are folded away.
+CHANGES_SHOWN = 6
 _PER_TOKENS = "1000000 tokens"
 Place = tuple[int, str, str]  # model id, currency, region
 
@@ -45,6 +47,21 @@ class Upcoming:
 
     version: PriceVersion
     changes: list[Change]
+
+    @property
+    def first(self) -> list[Change]:
+        """Those that are shown at once; none of a version that only ends something, or is free."""
+        return [] if self.is_plain else self.changes[:CHANGES_SHOWN]
+
+    @property
+    def rest(self) -> list[Change]:
+        """Those that are folded away."""
+        return [] if self.is_plain else self.changes[CHANGES_SHOWN:]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether one word says all of it."""
+        return self.version.is_withdrawn or self.version.is_free
 
 
 @dataclass(frozen=True, slots=True)
