@@ -4,10 +4,13 @@ from collections.abc import Callable
 from html import unescape
 
 import pytest
+from django.db import connection
+from django.db.models import Model
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import AuditEvent, Organisation, User
-from billing.models import AutoTopUp, PaymentEvent, PaymentProvider, RechargeAgreement, TopUpOrder
+from billing.models import AutoTopUp, MoneyBack, PaymentEvent, PaymentProvider, RechargeAgreement, TopUpOrder
 from channels.models import AuthorisationEvidence
 from tests import cast, paying
 from tests.admin import house_of_payments, pages
@@ -400,3 +403,23 @@ def test_no_page_of_payments_says_a_secret(boss: Client, order: TopUpOrder) -> N
     rows = (order, order.provider, order.events.get(), order.money_back.get(), kept)
     seen = [pages.text(boss.get(url)) for row in rows for url in (pages.list_of(type(row)), pages.change(row))]
     assert not any(secret in page for secret in house_of_payments.SECRETS for page in seen)
+
+
+@pytest.mark.parametrize("model", [TopUpOrder, PaymentEvent, MoneyBack, AutoTopUp])
+def test_lists_ask_as_often_for_many_rows_as_for_few(
+    model: type[Model], boss: Client, order: TopUpOrder, globex: Organisation, gus: User
+) -> None:
+    def asked() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert boss.get(pages.list_of(model)).status_code == 200
+        return len(queries)
+
+    asked()
+    few = asked()
+    for number in range(4):
+        other = paying.order(globex, paying.provider(f"P{number}"), gus, state=State.CREDITED)
+        PaymentEvent.objects.create(provider=other.provider, event_id="x", kind="x", payload={}, order=other)
+        MoneyBack.objects.create(order=other, kind="refund", amount_minor=1, reference=f"other-{number}")
+    names = {"customer_reference": "cus_2", "method_reference": "pm_2"}
+    AutoTopUp.objects.create(organisation=globex, provider=other.provider, threshold_nano=1, amount_minor=1, **names)
+    assert asked() == few

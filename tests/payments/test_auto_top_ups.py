@@ -253,6 +253,33 @@ def test_a_method_kept_at_the_checkout_pays_from_then_on(
     assert balance_of(acme) == 160 * USD
 
 
+def test_what_was_charged_and_not_credited_switches_off_at_once(
+    acme: Organisation, ada: User, stripe: PaymentProvider, fake_of_stripe: FakeStripe
+) -> None:
+    kept = keep(acme, stripe, ada, method="pm_slow")
+    auto_top_ups.run()
+    TopUpOrder.objects.filter(kind="automatic").update(state=State.MISMATCH, why="It was paid in EUR.")
+    assert auto_top_ups.run() == 0
+    kept.refresh_from_db()
+    assert not kept.is_active
+    assert "It was paid in EUR." in Notice.objects.get(kind="auto_top_up").body
+    with clock.shifted(24 * HOUR_S):
+        assert auto_top_ups.run() == 0
+    assert len(automatic()) == 1
+
+
+@pytest.mark.req("BIL-15")
+def test_a_held_automatic_order_is_charged_once_it_is_released(
+    acme: Organisation, root: User, kept: AutoTopUp, fake_of_stripe: FakeStripe, settings: LazySettings
+) -> None:
+    settings.TOP_UPS_AN_HOUR = 0
+    assert [auto_top_ups.run(), auto_top_ups.run()] == [0, 0]
+    assert [order.state for order in automatic()] == [State.HELD]
+    orders.release(order=automatic()[0], actor=root, reason="Looked at")
+    assert auto_top_ups.run() == 1
+    assert (charges(fake_of_stripe), balance_of(acme)) == (1, 150 * USD)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_two_workers_at_once_charge_once(acme: Organisation, kept: AutoTopUp, fake_of_stripe: FakeStripe) -> None:
     for expected in (1, 2, 3):
