@@ -68,10 +68,11 @@ class OrganisationAdmin(GovernedAdmin):
     date_hierarchy = "created_at"
     prepopulated_fields = {"slug": ("name",)}
     readonly_fields = ("created_at",)
+    autocomplete_fields = ("client_of",)
     inlines = (MembersInline, ProjectsInline)
     fieldsets = (
         (None, {"fields": ["name", "slug", "currency", "price_group", "is_active", "created_at"]}),
-        ("Where and what it is", {"fields": [("country", "is_external")]}),
+        ("Where and what it is", {"fields": [("country", "is_external"), ("client_of", "is_consumer")]}),
         LIMITS,
     )
 

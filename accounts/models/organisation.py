@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
@@ -68,6 +69,11 @@ class Organisation(Limits):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """Raise ValidationError when it would be its own client."""
+        if self.pk is not None and self.client_of_id == self.pk:
+            raise ValidationError({"client_of": "An organisation is not its own client."})
 
     def save(self, **options: Any) -> None:
         """Save all but the counters, so that a form opened long ago cannot set an epoch back."""

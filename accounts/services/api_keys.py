@@ -8,7 +8,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from accounts.models import APIKey, Membership, Project, User
+from accounts.models import APIKey, Membership, Organisation, Project, User
 from accounts.services import audit, epochs
 from newapi.kernel import clock, secrets
 
@@ -44,6 +44,8 @@ def create(
     that cost nothing must not turn into calls that do, nor the other way round.
     """
     organisation = project.organisation
+    if not Organisation.objects.filter(pk=organisation.pk, is_active=True).exists():
+        raise ValidationError(f"{organisation} is switched off, so it gets no new keys.")
     if not Membership.objects.filter(organisation=organisation, user=user, is_active=True).exists():
         raise ValidationError(f"{user} is not an active member of {organisation}.")
     raw = secrets.mint_api_key()

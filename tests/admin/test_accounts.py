@@ -106,6 +106,21 @@ def test_a_key_for_somebody_who_is_no_member_is_refused(boss: Client, acme: Orga
     assert not APIKey.objects.filter(name="CI").exists()
 
 
+@pytest.mark.req("GW-28")
+def test_an_organisation_that_is_switched_off_gets_no_new_keys(boss: Client, acme: Organisation, ben: User) -> None:
+    assert pages.send(boss, pages.change(acme), is_active="").status_code == 302
+    with pytest.raises(ValidationError, match="switched off"):
+        cast.api_key(acme, ben)
+    assert not acme.api_keys.exists()
+
+
+def test_an_organisation_is_not_its_own_client(boss: Client, acme: Organisation, globex: Organisation) -> None:
+    assert "not its own client" in pages.text(pages.send(boss, pages.change(acme), client_of=str(acme.pk)))
+    assert pages.send(boss, pages.change(acme), client_of=str(globex.pk)).status_code == 302
+    acme.refresh_from_db()
+    assert acme.client_of == globex
+
+
 def test_limits_of_a_key_are_changed_through_the_service(boss: Client, acme: Organisation, raw_key: str) -> None:
     api_key = APIKey.objects.get()
     response = pages.send(
