@@ -10,7 +10,7 @@ from accounts.models import AuditEvent, Notice, Organisation, User
 from billing.errors import BalanceTooLow
 from billing.models import LedgerTransaction, MoneyBack, PaymentProvider, TopUpOrder
 from billing.payments.refusals import PaymentRefusal
-from billing.services import inbox, money_back, orders, wallets
+from billing.services import inbox, money_back, orders, promotions, wallets
 from newapi.kernel import clock
 from tests.billing import offers
 from tests.billing.books import in_account, wallet_of
@@ -340,4 +340,32 @@ def test_the_bonus_goes_back_with_the_top_up_and_returns_with_a_dispute_that_was
     assert balance_of(acme) == 100 * USD
     heard(fake_of_stripe, fake_of_stripe.decide(told["data"]["object"]["id"], "won"))
     assert balance_of(acme) == 430 * USD
+    assert_right(acme)
+
+
+@pytest.mark.req("BIL-07")
+def test_the_bonus_comes_again_with_a_refund_that_failed(
+    acme: Organisation, stripe: PaymentProvider, opened: Order, root: User, fake_of_stripe: FakeStripe
+) -> None:
+    placed = opened(stripe, promotion=offers.running())
+    heard(fake_of_stripe, fake_of_stripe.pay(placed.reference))
+    refund(fresh(placed), root, 200_00)
+    money_back.send_asked()
+    failed = fake_of_stripe.change_refund(MoneyBack.objects.get().provider_reference, "failed")
+    heard(fake_of_stripe, failed, fake_of_stripe.again(failed))
+    assert balance_of(acme) == 650 * USD
+    assert_right(acme)
+
+
+@pytest.mark.req("BIL-07")
+def test_a_promotion_that_ended_meanwhile_does_not_keep_the_payment_from_being_credited(
+    acme: Organisation, stripe: PaymentProvider, opened: Order, root: User, fake_of_stripe: FakeStripe
+) -> None:
+    running = offers.running()
+    placed = opened(stripe, promotion=running)
+    promotions.stop(promotion=running, actor=root, reason="A mistake in it")
+    heard(fake_of_stripe, fake_of_stripe.pay(placed.reference))
+    assert fresh(placed).state == "credited"
+    assert balance_of(acme) == 600 * USD
+    assert Notice.objects.get(kind="top_up.no_bonus").organisation == acme
     assert_right(acme)
