@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from billing.price_sheets import COLUMNS
+from billing.price_sheets import COLUMNS, PARENTS
 from billing.rates import EXTRAS, TOOL, Rates
 
 
@@ -34,13 +34,18 @@ def _kinds(*prices: Rates) -> Iterator[tuple[str, int]]:
 
 
 def _dearer(old: Rates, new: Rates) -> Iterator[str]:
+    found: set[str] = set()
     for bucket in (*COLUMNS, *EXTRAS):
         before, after = old.rate(bucket), new.rate(bucket)
         # Rates are per so many units, but a call is a call.
         if bucket != "per_call":
             before, after = before * new.per_units, after * old.per_units
         if after > before:
-            yield bucket
+            found.add(bucket)
+            # What is named already need not be named again for the parts that only follow it.
+            parent = PARENTS.get(bucket, "")
+            if not (parent in found and all(rates.rate(bucket) == rates.rate(parent) for rates in (old, new))):
+                yield bucket
     for tool, nano in (old.extras or {}).items():
         if TOOL.fullmatch(tool) and (not new.sells(tool) or new.rate(tool) > nano):
             yield tool

@@ -23,6 +23,8 @@ from billing.pricing import EXTRAS
 from billing.services import prices
 from newapi.kernel import clock, money
 
+# What a preview names of all that gets dearer.
+DEARER_MAX = 12
 _STATE = {"In force": "success", "Scheduled": "info", "Past": None, "Withdrawn": "danger"}
 
 
@@ -39,11 +41,15 @@ def in_words(version: PriceVersion) -> str:
         (version.output_nano, "out"),
         (version.reasoning_nano, "reasoning"),
     )
-    rare = [(nano, name.replace("_", " ")) for name, nano in version.extra_rates.items() if name in EXTRAS]
-    parts = [f"{money.plain(nano)} {name}" for nano, name in (*named, *rare) if nano]
+    rare = len(EXTRAS.keys() & version.extra_rates.keys())
+    parts = [f"{money.plain(nano)} {name}" for nano, name in named if nano]
     text = f"{' · '.join(parts)} per {version.get_per_units_display()}" if parts else ""
     per_call = f"{money.plain(version.per_call_nano)} per call" if version.per_call_nano else ""
-    counted = ((len(version.extra_rates) - len(rare), "tool"), (len(version.tiers), "tier"))
+    counted = (
+        (rare, "other rate"),
+        (len(version.extra_rates) - rare, "tool"),
+        (len(version.tiers), "tier"),
+    )
     more = [f"{count} {what}{'s' if count > 1 else ''}" for count, what in counted if count]
     return ", ".join(part for part in (text, per_call, *more) if part)
 
@@ -206,7 +212,7 @@ def _preview(form: PublishForm) -> dict[str, Any]:
         return {}
     return {
         "examples": examples(draft),
-        "dearer": prices.dearer(draft),
+        "dearer": prices.named(prices.dearer(draft), most=DEARER_MAX),
         "replaced": prices.replaced_by(draft),
         "notice_ends": prices.notice_ends(clock.now()),
         "starts": draft.effective_from,

@@ -102,6 +102,12 @@ def dearer(version: PriceVersion) -> list[str]:
     return raised(rates_of(before), rates_of(version))
 
 
+def named(parts: list[str], *, most: int = NAMED_MAX) -> str:
+    """The first few of what gets dearer, and how many more there are."""
+    more = f" and {len(parts) - most} more" if len(parts) > most else ""
+    return ", ".join(parts[:most]) + more
+
+
 def notice_ends(now: datetime) -> datetime:
     """The earliest moment from which something dearer, published now, may hold."""
     return now + timedelta(days=settings.PRICE_NOTICE_DAYS)
@@ -117,8 +123,7 @@ def _check_notice(version: PriceVersion, now: datetime) -> None:
         return
     # Up to the hour, so that who types it in has the time to.
     earliest = (ends + timedelta(hours=1, microseconds=-1)).replace(minute=0, second=0, microsecond=0)
-    more = f" and {len(parts) - NAMED_MAX} more" if len(parts) > NAMED_MAX else ""
-    what = "The model is withdrawn" if version.is_withdrawn else f"This raises {', '.join(parts[:NAMED_MAX])}{more}"
+    what = "The model is withdrawn" if version.is_withdrawn else f"This raises {named(parts)}"
     raise ValidationError(
         {
             "effective_from": f"{what}. That takes {settings.PRICE_NOTICE_DAYS} days of notice: "
