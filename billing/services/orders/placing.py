@@ -62,25 +62,20 @@ def place(
         return _the_same(standing, asked)
     if wallet.frozen_at is not None:
         raise WalletFrozen(organisation)
-    why = risk.check(organisation=organisation, provider=provider, amount_minor=amount_minor)
     order = TopUpOrder(
         organisation=organisation,
         user=user,
         provider=provider,
         kind=kind,
         purpose=purpose,
-        reference=f"TU{clock.now():%y%m%d}{secrets.token_hex(10).upper()}",
         once=once,
         amount_minor=amount_minor,
         currency=provider.currency,
         promotion=promotion,
         agreement=acceptance,
         saves_method=saves_method and SEAMS[provider.protocol].keeps_methods,
-        state=TopUpOrder.State.HELD if why else TopUpOrder.State.CREATED,
-        why=why,
-        expires_at=clock.now() + LIFE,
-        poll_at=None if why else clock.now(),
     )
+    _begin(order, why=risk.check(organisation=organisation, provider=provider, amount_minor=amount_minor))
     try:
         with transaction.atomic():
             order.save()
@@ -88,6 +83,16 @@ def place(
         return _the_same(TopUpOrder.objects.get(once=once), asked)
     _record(order, user, address)
     return order
+
+
+def _begin(order: TopUpOrder, *, why: str) -> None:
+    """Its name, its first state, and when something happens next; with a reason it waits for a person."""
+    now = clock.now()
+    order.reference = f"TU{now:%y%m%d}{secrets.token_hex(10).upper()}"
+    order.state = TopUpOrder.State.HELD if why else TopUpOrder.State.CREATED
+    order.why = why
+    order.expires_at = now + LIFE
+    order.poll_at = None if why else now
 
 
 def _the_same(standing: TopUpOrder, asked: dict[str, int]) -> TopUpOrder:
