@@ -194,8 +194,12 @@ class ReratingAdmin(ReadOnlyAdmin):
 
 @panels.on(Rerating)
 def what_it_would_come_to(request: HttpRequest, obj: AnyModel) -> panels.Panel | None:
-    """Worked out while it waits, for whoever decides."""
+    """Worked out while it waits, for whoever decides; afterwards the way to each call."""
     assert isinstance(obj, Rerating)
+    if obj.state in (State.RUNNING, State.DONE) and request.user.has_perm("billing.view_ratingdelta"):
+        url = pages.list_url(RatingDelta, rerating__id__exact=obj.pk)
+        link = panels.Link("What each call's new rating came to", url)
+        return panels.Panel(title="The calls", links=(link,))
     if obj.state != State.WAITING:
         return None
     told = rerating.estimate(obj)

@@ -69,7 +69,14 @@ def test_it_is_previewed_asked_for_approved_by_another_and_run(
     made.refresh_from_db()
     assert (made.state, made.delta_nano) == ("done", -3_000_000)
     assert RatingDelta.objects.get().organisation == acme
-    assert "-0.0030 USD" in unescape(pages.text(boss.get(pages.change(made))))
+    page = unescape(pages.text(boss.get(pages.change(made))))
+    assert "-0.0030 USD" in page
+    delta = RatingDelta.objects.get()
+    calls = f"{pages.list_of(RatingDelta)}?rerating__id__exact={made.pk}"
+    assert calls in page
+    for url in (calls, f"{pages.list_of(RatingDelta)}?q={delta.usage}", f"{pages.list_of(RatingDelta)}?q=acme"):
+        assert str(delta.usage) in pages.text(boss.get(url)), url
+    assert str(delta.usage) not in pages.text(boss.get(f"{pages.list_of(RatingDelta)}?q=zzz"))
     actions = set(AuditEvent.objects.filter(action__startswith="rerating.").values_list("action", "reason"))
     assert actions == {("rerating.request", pages.REASON), ("rerating.approve", pages.REASON)}
 
