@@ -132,7 +132,10 @@ def make_codes() -> int:
 @shared_task
 def tend_codes() -> int:
     """Erase what nobody fetched, settle what is expired, finish what was voided."""
-    return codes.tend()
+    changed = codes.tend()
+    if codes.are_unfinished():
+        tend_codes.delay()
+    return changed
 
 
 @shared_task

@@ -156,6 +156,17 @@ def test_whoever_is_gone_is_taken_over_from_when_the_lease_is_over(db: None) -> 
     assert_complete(batch)
 
 
+def test_one_worker_at_most_is_busy_with_codes(db: None) -> None:
+    one, other = vouchers.ordered(3), vouchers.ordered(4)
+    making._claim()
+    assert not codes.are_waiting()
+    assert codes.make_waiting() == 0
+    with clock.shifted(making.LEASE.total_seconds() + 1):
+        assert codes.make_waiting() == 7
+    assert_complete(one)
+    assert_complete(other)
+
+
 def test_what_is_voided_meanwhile_is_not_made_on(db: None) -> None:
     batch = vouchers.ordered(10)
     claimed = making._claim()
@@ -172,7 +183,7 @@ def test_a_batch_whose_field_key_is_gone_waits_and_keeps_no_other_from_being_mad
         assert codes.make_waiting() == 4
         assert_complete(other)
     stuck.refresh_from_db()
-    assert (stuck.state, stuck.made) == (State.MAKING, 0)
+    assert (stuck.state, stuck.made) == (State.QUEUED, 0)
     with clock.shifted(making.LEASE.total_seconds() + 1):
         assert codes.make_waiting() == 3
     assert_complete(stuck)

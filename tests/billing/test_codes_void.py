@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from accounts.models import AuditEvent, Notice, Organisation
+from billing import tasks
 from billing.errors import BillingRefusal
 from billing.models import CodeBatch, LedgerTransaction, Redemption, RedemptionCode, Wallet
 from billing.services import codes, posting, verifier
@@ -101,6 +102,25 @@ def test_only_what_is_unspent_is_taken_back_and_people_are_told(
     codes.finish_voids()
     assert LedgerTransaction.objects.filter(idempotency_key__startswith="clawback:").count() == 2
     assert verifier.verify() == []
+
+
+def test_a_voider_goes_on_where_its_time_was_up(acme: Organisation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voiding, "CHUNK_ROWS", 2)
+    batch, (first, *_) = vouchers.issued(8, **vouchers.SOLD)
+    redeem(first, acme)
+    void(batch, takes_back=True)
+    sent: list[str] = []
+    monkeypatch.setattr(tasks.tend_codes, "delay", lambda: sent.append("again"))
+    left = []
+    for _ in range(3):
+        seconds = iter([0.0, 0.0, 0.0, 0.0, *[99.0] * 9])
+        monkeypatch.setattr("billing.services.codes.voiding.monotonic", lambda seconds=seconds: next(seconds))
+        tasks.tend_codes()
+        left.append(RedemptionCode.objects.filter(voided_at=None).count())
+    assert left == [4, 0, 0]
+    assert sent == ["again"] * 2
+    assert books.in_account(None, "codes") == 0
+    assert books.wallet_of(acme).balance_nano == 100 * NANO
 
 
 def test_given_codes_are_taken_back_into_promotional_expense(acme: Organisation) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, Q, QuerySet
 
 from accounts.models import Organisation, User
 from accounts.services import audit
@@ -23,8 +23,8 @@ State = CodeBatch.State
 # One transaction of a chunk takes about 0.1 s; on SQLite others write between two of them.
 CHUNK_ROWS = 5_000
 LEASE = timedelta(seconds=60)
-# Jobs have a limit of 240 s and share few workers, so one run is much shorter; the next goes on.
-RUN_S_MAX = 30.0
+# Others wait for the same few workers, so one run is short; the next goes on behind them.
+RUN_S_MAX = 10.0
 WORTH_NANO_MAX = 10**9 * money.NANO
 _COLUMNS = ("batch_id", "number", "digest", "last4", "uses")
 
@@ -119,14 +119,18 @@ def make_waiting() -> int:
         try:
             made += _make(batch, seeds.opened(batch), until)
         except secrets.SealBroken as error:
-            # Its lease keeps it out of the way of others until somebody brings the key back.
             log.error("the codes of batch %s cannot be made: %s", batch.pk, error)
+            # Out of the way of others for as long as a lease, in which somebody may bring the key back.
+            CodeBatch.objects.filter(pk=batch.pk, state=State.MAKING).update(state=State.QUEUED)
     return made
 
 
 def _due() -> QuerySet[CodeBatch]:
-    is_free = Q(making_until=None) | Q(making_until__lte=clock.now())
-    return CodeBatch.objects.filter(is_free, state__in=(State.QUEUED, State.MAKING)).order_by("pk")
+    """Those that nobody makes; none while somebody makes another, so that one worker is busy with codes at most."""
+    now = clock.now()
+    busy = CodeBatch.objects.filter(state=State.MAKING, making_until__gt=now)
+    is_free = Q(making_until=None) | Q(making_until__lte=now)
+    return CodeBatch.objects.filter(~Exists(busy), is_free, state__in=(State.QUEUED, State.MAKING)).order_by("pk")
 
 
 def _claim() -> CodeBatch | None:

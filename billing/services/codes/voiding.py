@@ -21,7 +21,7 @@ from newapi.kernel import clock, money
 State = CodeBatch.State
 CHUNK_ROWS = 5_000
 LEASE = timedelta(seconds=60)
-RUN_S_MAX = 30.0
+RUN_S_MAX = 10.0
 # Codes of one batch are voided in background; one code is voided at once, with at most so many redemptions.
 CLAWED_AT_ONCE_MAX = 100
 # Money in a frozen wallet stays where it is; it is tried for again.
@@ -102,10 +102,18 @@ def finish_voids() -> int:
     return done
 
 
+def are_unfinished() -> bool:
+    """Whether a void has something left to do that nobody does now."""
+    return _due().exists()
+
+
+def _due() -> QuerySet[CodeBatch]:
+    return CodeBatch.objects.filter(state=State.VOIDED, making_until__lte=clock.now()).order_by("pk")
+
+
 def _claim() -> CodeBatch | None:
-    due = CodeBatch.objects.filter(state=State.VOIDED, making_until__lte=clock.now()).order_by("pk")
-    for pk in list(due.values_list("pk", flat=True)[:20]):
-        if due.filter(pk=pk).update(making_until=clock.now() + LEASE):
+    for pk in list(_due().values_list("pk", flat=True)[:20]):
+        if _due().filter(pk=pk).update(making_until=clock.now() + LEASE):
             return CodeBatch.objects.get(pk=pk)
     return None
 
@@ -114,9 +122,11 @@ def _finish(batch: CodeBatch, until: float) -> bool:
     """False when the time was up, or somebody else has taken over."""
     # Whoever redeemed a code before it was voided has committed when its row can be voided here; so afterwards
     # every redemption is there to be found.
-    for start in range(0, batch.made, CHUNK_ROWS):
-        if monotonic() > until or not _void_chunk(batch, start):
+    start = 0
+    while (first := _first_standing(batch, start)) is not None:
+        if monotonic() > until or not _void_chunk(batch, first):
             return _leave(batch, clock.now())
+        start = first + CHUNK_ROWS
     wanted = AuditEvent.objects.filter(
         action=CLAW_BACK, object_type=batch._meta.label_lower, object_id=str(batch.pk)
     ).first()
@@ -142,9 +152,18 @@ def _renew(batch: CodeBatch) -> bool:
     return True
 
 
+def _first_standing(batch: CodeBatch, start: int) -> int | None:
+    """The number of the first code from there on that is not void."""
+    standing = RedemptionCode.objects.filter(batch=batch, number__gte=start, voided_at=None).order_by("number")
+    return standing.values_list("number", flat=True).first()
+
+
 @transaction.atomic
 def _void_chunk(batch: CodeBatch, start: int) -> bool:
-    """Void the codes of a range, and stop owing for what is unredeemed of them. False when the lease is lost."""
+    """Void codes from a number on, the first of which stands, and owe no more for what is unredeemed of them.
+
+    False when the lease is lost.
+    """
     if not _renew(batch):
         return False
     codes = RedemptionCode.objects.filter(batch=batch, number__gte=start, number__lt=start + CHUNK_ROWS)
