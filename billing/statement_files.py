@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from billing.statements import Line, Statement
+from billing.statement_lines import Line, Statement
 from newapi.kernel import money, spreadsheets
 
 COLUMNS = ("posted_at", "kind", "bookings", "transaction", "amount", "balance", "currency")

@@ -7,9 +7,8 @@ and hours are in UTC. Usage is summed by day or by hour; everything else is a li
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from itertools import groupby
 from typing import Any
 
@@ -19,6 +18,7 @@ from django.db.models.functions import TruncDay, TruncHour
 from accounts.models import Organisation
 from billing.errors import BillingRefusal
 from billing.models import LedgerAccount, LedgerTransaction, LedgerTransfer
+from billing.statement_lines import Line, Statement, Step
 from newapi.kernel import clock, ids
 
 Kind = LedgerTransaction.Kind
@@ -28,69 +28,6 @@ DAYS_MAX = 3_660
 DAYS_MAX_BY_HOUR = 31
 # What a transaction writes can appear so long after its keys were made.
 SETTLED_AFTER = timedelta(minutes=1)
-
-
-class Step(StrEnum):
-    """What usage is summed by."""
-
-    DAY = "day"
-    HOUR = "hour"
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One transaction, or a sum of `count` of them, which then has no `transaction`. Money is nano, positive in.
-
-    `at`: when it was posted; of a sum, when its day or hour begins. `balance_nano`: after it; sums stand at the
-    end of their day or hour. `reason` is what staff wrote, not for customers.
-    """
-
-    at: datetime
-    kind: str
-    nano: int
-    balance_nano: int
-    count: int = 1
-    transaction: uuid.UUID | None = None
-    reason: str = ""
-    reference: str = ""
-
-    @property
-    def kind_text(self) -> str:
-        """In words."""
-        return str(Kind(self.kind).label)
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """Everything posted in [since, until). Money is nano of `currency`.
-
-    `is_summed`: there were so many postings that all are summed by kind, not only usage. `is_settled`: nothing
-    can be posted in the period any more.
-    """
-
-    title: str
-    currency: str
-    since: datetime
-    until: datetime
-    opening_nano: int
-    lines: tuple[Line, ...]
-    is_summed: bool
-    is_settled: bool
-
-    @property
-    def closing_nano(self) -> int:
-        """The opening and all lines."""
-        return self.opening_nano + sum(line.nano for line in self.lines)
-
-    @property
-    def in_nano(self) -> int:
-        """What came in, line by line."""
-        return sum(line.nano for line in self.lines if line.nano > 0)
-
-    @property
-    def out_nano(self) -> int:
-        """What went out, as a positive amount."""
-        return -sum(line.nano for line in self.lines if line.nano < 0)
 
 
 def of_wallet(*, organisation: Organisation, since: datetime, until: datetime, step: Step = Step.DAY) -> Statement:

@@ -19,7 +19,7 @@ from accounts.admin.reasons import PageForm
 from accounts.admin.requests import actor_of, address_of
 from accounts.services import audit
 from billing import reports, statement_files
-from billing.statements import Statement, Step
+from billing.statement_lines import Statement, Step
 from newapi.kernel import clock
 
 LINES_A_PAGE = 200

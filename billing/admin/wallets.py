@@ -1,10 +1,8 @@
 """Wallets: balance, grants and what waits, to look at; bookings, limits, alerts and freezing through the services."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from django import forms
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -12,23 +10,21 @@ from django.db.models import Model
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
-from unfold.decorators import action, display
-from unfold.enums import ActionVariant
+from unfold.decorators import action
 
 from accounts.admin import pages
-from accounts.admin.base import GovernedAdmin
 from accounts.admin.organisations import organisation_added
-from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from accounts.models import Organisation, User
 from accounts.services import audit
 from billing import statements
 from billing.admin import statements as statement_pages
 from billing.admin import wallet_views
-from billing.admin.wallet_forms import AlertsForm, CreditForm, DebitForm, LimitForm, MoneyForm, OpenForm
+from billing.admin.wallet_acts import WalletActs
+from billing.admin.wallet_forms import CreditForm, DebitForm, MoneyForm, OpenForm
 from billing.errors import IdempotencyConflict
 from billing.models import Adjustment, LedgerTransaction, Wallet
-from billing.services import adjustments, alerts, wallets
+from billing.services import adjustments, wallets
 from newapi.kernel import money
 
 Kind = LedgerTransaction.Kind
@@ -44,7 +40,7 @@ def open_wallet(sender: Any, organisation: Organisation, actor: User, reason: st
 
 
 @admin.register(Wallet)
-class WalletAdmin(GovernedAdmin):
+class WalletAdmin(WalletActs):
     """No amount is a field: every change is an act with a reason, a ledger transaction, and an audit row."""
 
     list_display = ("organisation", "balance", "credit_limit", "funded", "used", "owed", "standing")
@@ -78,45 +74,6 @@ class WalletAdmin(GovernedAdmin):
     def has_money_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Who may book transactions."""
         return request.user.has_perm("billing.add_ledgertransaction")
-
-    def has_limit_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Who may change wallets."""
-        return request.user.has_perm("billing.change_wallet")
-
-    @display(description="Balance", ordering="funded_nano")
-    def balance(self, wallet: Wallet) -> str:
-        """What is posted; open holds are not in it."""
-        return money.display(wallet.balance_nano, wallet.currency)
-
-    @display(description="Credit limit", ordering="credit_limit_nano")
-    def credit_limit(self, wallet: Wallet) -> str:
-        """How far below zero it may go."""
-        return money.display(wallet.credit_limit_nano, wallet.currency)
-
-    @display(description="Used of the credit limit", ordering="drawn_nano")
-    def drawn(self, wallet: Wallet) -> str:
-        """What was spent beyond the grants."""
-        return money.display(wallet.drawn_nano, wallet.currency)
-
-    @display(description="State", label={"Open": "success", "Frozen": "danger"}, ordering="frozen_at")
-    def standing(self, wallet: Wallet) -> str:
-        """Frozen: nothing comes in, goes out, is spent or expires."""
-        return "Frozen" if wallet.frozen_at else "Open"
-
-    @display(description="Brought in", ordering="funded_nano")
-    def funded(self, wallet: Wallet) -> str:
-        """Top-ups, grants and adjustments."""
-        return money.display(wallet.funded_nano, wallet.currency)
-
-    @display(description="Used", ordering="used_nano")
-    def used(self, wallet: Wallet) -> str:
-        """Usage so far."""
-        return money.display(wallet.used_nano, wallet.currency)
-
-    @display(description="Owed", ordering="owed_nano")
-    def owed(self, wallet: Wallet) -> str:
-        """Usage beyond the balance, booked as a receivable."""
-        return money.display(wallet.owed_nano, wallet.currency)
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -177,76 +134,6 @@ class WalletAdmin(GovernedAdmin):
         read = partial(statements.of_wallet, organisation=wallet.organisation)
         return statement_pages.page(self, request, obj=wallet, title=f"Statement: {wallet}", read=read)
 
-    @action(description="Set credit limit", icon="tune", permissions=["limit"])
-    def set_credit_limit(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Say how far below zero it may go, and until when."""
-        wallet = self._wallet(request, object_id)
-
-        def act(data: dict[str, Any]) -> HttpResponse:
-            wallets.set_credit_limit(
-                wallet=wallet,
-                credit_limit_nano=data["credit_limit_nano"],
-                credit_until=data["credit_until"],
-                actor=actor_of(request),
-                reason=data["reason"],
-                address=address_of(request),
-            )
-            return pages.done(request, "The credit limit holds from the next call on.", wallet)
-
-        initial = {"credit_limit_nano": wallet.credit_limit_nano, "credit_until": wallet.credit_until}
-        form = LimitForm(pages.data_of(request), wallet=wallet, initial=initial)
-        return self._page(request, wallet, "Set credit limit", form, act)
-
-    @action(description="Set alerts", icon="notifications", permissions=["limit"])
-    def set_alerts(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Say below which balances the organisation is told."""
-        wallet = self._wallet(request, object_id)
-        form = AlertsForm(pages.data_of(request), wallet=wallet)
-
-        def act(data: dict[str, Any]) -> HttpResponse:
-            alerts.set_thresholds(
-                organisation=wallet.organisation,
-                thresholds_nano=form.thresholds_nano(),
-                actor=actor_of(request),
-                reason=data["reason"],
-                address=address_of(request),
-            )
-            return pages.done(request, "The organisation is told once for each time the balance falls below.", wallet)
-
-        return self._page(request, wallet, "Set alerts", form, act)
-
-    @action(description="Freeze", icon="ac_unit", permissions=["limit"], variant=ActionVariant.DANGER)
-    def freeze(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Keep what is there as it is."""
-        return self._stop_or_go(request, object_id, "Freeze", wallets.freeze, "Frozen: the next call is refused.")
-
-    @action(description="Thaw", icon="sunny", permissions=["limit"])
-    def thaw(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Let it be used again."""
-        return self._stop_or_go(request, object_id, "Thaw", wallets.thaw, "Thawed: it can be used again.")
-
-    def _stop_or_go(
-        self, request: HttpRequest, object_id: str, what: str, service: Callable[..., Any], said: str
-    ) -> HttpResponse:
-        wallet = self._wallet(request, object_id)
-
-        def act(data: dict[str, Any]) -> HttpResponse:
-            service(
-                organisation=wallet.organisation,
-                actor=actor_of(request),
-                reason=data["reason"],
-                address=address_of(request),
-            )
-            return pages.done(request, said, wallet)
-
-        return self._page(request, wallet, what, ReasonedForm(pages.data_of(request)), act)
-
-    def _wallet(self, request: HttpRequest, object_id: str) -> Wallet:
-        wallet: Wallet = self.object_or_404(request, object_id)
-        if not self.has_view_permission(request, wallet):
-            raise PermissionDenied
-        return wallet
-
     def _adjust(
         self, request: HttpRequest, wallet: Wallet, direction: str, form: MoneyForm, data: dict[str, Any]
     ) -> HttpResponse:
@@ -273,19 +160,6 @@ class WalletAdmin(GovernedAdmin):
             return pages.done(request, f"{amount} are more than {_limit(wallet)}: it waits for a second person.", made)
         said = f"Credited {amount} to" if direction == Direction.IN else f"Took {amount} from"
         return pages.done(request, f"{said} {wallet.organisation}.", wallet)
-
-    def _page(self, request: HttpRequest, wallet: Wallet, what: str, form: forms.Form, act: pages.Act) -> HttpResponse:
-        frozen = " It is frozen: nothing comes in, goes out or is spent until it is thawed." if wallet.frozen_at else ""
-        return pages.form_page(
-            self,
-            request,
-            title=f"{what}: {wallet.organisation}",
-            intro=f"The balance is {self.balance(wallet)}, the credit limit {self.credit_limit(wallet)}.{frozen}",
-            form=form,
-            submit=what,
-            act=act,
-            obj=wallet,
-        )
 
 
 def _limit(wallet: Wallet) -> str:

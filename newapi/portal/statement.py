@@ -7,7 +7,7 @@ from django.http import Http404, HttpRequest
 
 from accounts.models import Organisation
 from billing import reports, statements
-from billing.statements import Statement, Step
+from billing.statement_lines import Statement, Step
 from newapi.kernel import clock
 
 # Ten years; what is older is on paper.

@@ -20,7 +20,7 @@ from billing.errors import BillingRefusal
 from billing.models import LedgerAccount, LedgerTransaction, LedgerTransfer
 from billing.pricing import Tokens
 from billing.services import wallets
-from billing.statements import Statement, Step
+from billing.statement_lines import Statement, Step
 from channels.models import Model
 from newapi.kernel import clock
 from newapi.kernel.meters import bank

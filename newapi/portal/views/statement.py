@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.permissions import Right
 from billing import statement_files
-from billing.statements import Statement
+from billing.statement_lines import Statement
 from newapi.portal import movements
 from newapi.portal import statement as months
 from newapi.portal.pages import page
