@@ -30,6 +30,7 @@ def test_the_scheduled_jobs_take_usage_all_the_way(acme: Organisation, chat_mode
     names.append("watch_balances")
     names += ["make_codes", "tend_codes"]
     names += ["open_top_ups", "work_payment_news", "poll_top_ups", "send_refunds"]
+    names += ["top_up_automatically", "expire_money", "announce_prices", "rerate"]
     scheduled = {job.task for job in JOBS if job.task.startswith("billing.")}
     assert scheduled == {f"billing.tasks.{name}" for name in names}
     with clock.shifted(calls.DEADLINE_MS / 1000 + 1):
