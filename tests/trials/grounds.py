@@ -41,3 +41,5 @@ class Grounds:
     line: calls.Line
     redis: Redis
     worker: Worker
+    # Of 5 USD each, not redeemed yet.
+    codes: list[str]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from billing.errors import BillingRefusal, IdempotencyConflict, WalletFrozen
-from billing.models import Grant, LedgerTransaction, Purse
-from billing.services import rollups, verifier, wallets
+from billing.models import Grant, LedgerTransaction, Purse, Redemption
+from billing.services import codes, rollups, verifier, wallets
 from billing.services.wallets import Terms
 from newapi.kernel import clock
 from newapi.kernel.meters import bank
@@ -51,6 +51,7 @@ class Money(RuleBasedStateMachine):
         self.asked: list[tuple[Callable[..., Any], dict[str, Any]]] = []
         # The purses that there may be: by their scope, once there is money in them.
         self.purses: dict[str, int] = {}
+        self.redeemed: set[str] = set()
         self.number = 0
 
     @initialize()
@@ -103,6 +104,23 @@ class Money(RuleBasedStateMachine):
         ends_ms = None if ends_at is None else clock.to_ms(ends_at)
         lot = Lot(str(booked.pk), nano, nano, is_paid, priority, ends_ms, self.purses.get(scope))
         self.entries[str(booked.pk)] = booked, self.book.put_in(lot)
+
+    @rule(pick=PICKS)
+    def redeem(self, pick: int) -> None:
+        """A code, perhaps one that was redeemed before."""
+        raw = self.grounds.codes[pick % len(self.grounds.codes)]
+
+        def try_it() -> Redemption:
+            return self.told(lambda: codes.redeem(raw=raw, organisation=self.acme, user=None))
+
+        if self.book.is_frozen:
+            self.refused(try_it, WalletFrozen)
+        elif raw in self.redeemed:
+            self.refused(try_it, codes.CodeRefused)
+        else:
+            booked = try_it().transaction
+            self.redeemed.add(raw)
+            self.entries[str(booked.pk)] = booked, self.book.put_in(Lot(str(booked.pk), 5 * NANO, 5 * NANO, False))
 
     @rule(nano=AMOUNTS)
     def debit(self, nano: int) -> None:

@@ -14,7 +14,7 @@ from redis import Redis
 
 from accounts.models import Organisation
 from channels.models import Model
-from tests.billing import calls
+from tests.billing import calls, vouchers
 from tests.trials.grounds import Grounds, Worker
 from tests.trials.long import either
 from tests.trials.machine_calls import MoneyMachine
@@ -45,7 +45,7 @@ def worker() -> Iterator[Worker]:
 def test_whatever_is_done_money_is_what_the_model_says(
     acme: Organisation, chat_model: Model, redis: Redis, worker: Worker, seed: int
 ) -> None:
-    grounds = Grounds(acme, calls.line(acme, chat_model), redis, worker)
+    grounds = Grounds(acme, calls.line(acme, chat_model), redis, worker, vouchers.issued(5, uses_per_organisation=5)[1])
     machine = seeded(seed)(type("Machine", (MoneyMachine,), {"grounds": grounds}))
     try:
         run_state_machine_as_test(machine, settings=PROFILE)
