@@ -3,28 +3,23 @@
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model as AnyModel
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter, RangeDateTimeFilter
 from unfold.decorators import display
 
-from accounts.admin import pages, panels
+from accounts.admin import pages
 from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.requests import actor_of, address_of
-from billing.admin import price_forms
+from billing.admin import price_forms, price_preview
 from billing.admin.price_forms import PublishForm
 from billing.models import PriceVersion
-from billing.price_examples import examples
-from billing.price_lines import Line, lines_of
 from billing.pricing import EXTRAS
 from billing.services import prices
 from newapi.kernel import clock, money
 
-# What a preview names of all that gets dearer.
-DEARER_MAX = 12
 _STATE = {"In force": "success", "Scheduled": "info", "Past": None, "Withdrawn": "danger"}
 
 
@@ -193,7 +188,7 @@ class PriceVersionAdmin(ReadOnlyAdmin):
             act=act,
             is_final=not is_preview,
             template="admin/price_publish.html",
-            context=_preview(form) if is_preview and form.is_valid() else {},
+            context=price_preview.context_of(form) if is_preview and form.is_valid() else {},
         )
 
     def _initial(self, request: HttpRequest) -> dict[str, Any]:
@@ -201,44 +196,3 @@ class PriceVersionAdmin(ReadOnlyAdmin):
         wanted = request.GET.get("like", "")
         version = PriceVersion.objects.filter(pk=int(wanted)).first() if wanted.isdecimal() else None
         return request.GET.dict() if version is None else price_forms.like(version)
-
-
-def _preview(form: PublishForm) -> dict[str, Any]:
-    """What calls would cost, and what gets dearer and so needs notice. Complaints go back into the form."""
-    try:
-        draft = form.draft()
-    except ValidationError as error:
-        pages.put_errors(form, error)
-        return {}
-    return {
-        "examples": examples(draft),
-        "dearer": prices.named(prices.dearer(draft), most=DEARER_MAX),
-        "replaced": prices.replaced_by(draft),
-        "notice_ends": prices.notice_ends(clock.now()),
-        "starts": draft.effective_from,
-    }
-
-
-@panels.on(PriceVersion)
-def what_it_charges(request: HttpRequest, obj: AnyModel) -> panels.Panel | None:
-    """Every rate, and the way to the next version."""
-    assert isinstance(obj, PriceVersion)
-    links: tuple[panels.Link, ...] = ()
-    if request.user.has_perm("billing.add_priceversion"):
-        url = reverse("admin:billing_priceversion_add")
-        links = (panels.Link("Publish the next version", f"{url}?like={obj.pk}"),)
-    lines = tuple((line.words, f"{line.amount} {_per(line)}") for line in lines_of(obj))
-    return panels.Panel(title="What it charges", lines=lines, links=links)
-
-
-def _per(line: Line) -> str:
-    return "per 1,000,000 tokens" if line.is_by_tokens else ""
-
-
-@panels.on(PriceVersion)
-def example_costs(request: HttpRequest, obj: AnyModel) -> panels.Panel | None:
-    """What the usual calls cost at this price."""
-    assert isinstance(obj, PriceVersion)
-    if obj.is_withdrawn:
-        return None
-    return panels.Panel(title="For example", lines=tuple((example.call, example.cost) for example in examples(obj)))

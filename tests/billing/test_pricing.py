@@ -76,6 +76,7 @@ def test_the_hold_of_the_largest_call_at_the_dearest_price_is_counted_exactly_by
     assert hold < money.EXACT_MAX_NANO
 
 
+@pytest.mark.req("BIL-08")
 @pytest.mark.parametrize(
     ("count", "nano"), [(1, 547), (2, 1094), (1000, 546_875), (10**6, 546_875_000), (8, 4375), (16, 8750)]
 )
