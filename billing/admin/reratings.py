@@ -4,9 +4,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from django import forms
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model as AnyModel
 from django.http import HttpRequest, HttpResponse
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
@@ -15,42 +14,16 @@ from unfold.enums import ActionVariant
 
 from accounts.admin import pages, panels
 from accounts.admin.base import Endless, ReadOnlyAdmin
-from accounts.admin.fields import picker
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from billing.admin.prices import in_words
+from billing.admin.rerating_forms import AskForm, lines_of, previewed
 from billing.models import RatingDelta, Rerating
 from billing.services import rerating
-from billing.services.rerating import Estimate
 from newapi.kernel import clock, money
 
 State = Rerating.State
 TONES = {State.WAITING: "warning", State.RUNNING: "info", State.DONE: "success", State.REJECTED: "danger"}
-# Named in a preview; the rest is in the sum.
-NAMED_MAX = 20
-
-
-class AskForm(ReasonedForm):
-    """Which calls, and which price they should have had."""
-
-    wrong_price = picker(
-        Rerating._meta.get_field("wrong_price"), label="Wrong price", help_text="What the calls were charged at."
-    )
-    right_price = picker(
-        Rerating._meta.get_field("right_price"),
-        label="Right price",
-        help_text="What they should have been charged at: another version of the same model and currency. It need not "
-        "have been in force then; publish it first.",
-    )
-    organisation = picker(
-        Rerating._meta.get_field("organisation"), label="Organisation", required=False, help_text="Empty: all."
-    )
-    since = forms.SplitDateTimeField(label="Calls from", help_text="In UTC.")
-    until = forms.SplitDateTimeField(label="Until before", help_text="In UTC; at least an hour ago.")
-
-    def order(self) -> dict[str, Any]:
-        """The arguments of rerating.draft."""
-        return {name: value for name, value in self.cleaned_data.items() if name != "reason"}
 
 
 @admin.register(Rerating)
@@ -127,7 +100,7 @@ class ReratingAdmin(ReadOnlyAdmin):
         initial = {"since": now - timedelta(days=1), "until": now - timedelta(hours=2), **request.GET.dict()}
         form = AskForm(pages.data_of(request), initial=initial)
         is_preview = "_preview" in request.POST
-        lines = _previewed(form) if is_preview and form.is_valid() else []
+        lines = previewed(form) if is_preview and form.is_valid() else []
 
         def act(data: dict[str, Any]) -> HttpResponse:
             made = rerating.request(
@@ -205,7 +178,7 @@ def what_it_would_come_to(request: HttpRequest, obj: AnyModel) -> panels.Panel |
     told = rerating.estimate(obj)
     tone = "warning" if told.nano > 0 else "info"
     return panels.Panel(
-        title="What it would come to now", lines=tuple(_lines(told, obj.wrong_price.currency)), tone=tone
+        title="What it would come to now", lines=tuple(lines_of(told, obj.wrong_price.currency)), tone=tone
     )
 
 
@@ -235,34 +208,3 @@ class RatingDeltaAdmin(Endless, ReadOnlyAdmin):
     def difference(self, delta: RatingDelta) -> str:
         """What was booked of it."""
         return money.display(delta.after_nano - delta.before_nano, delta.rerating.wrong_price.currency)
-
-
-def _previewed(form: AskForm) -> list[tuple[str, str]]:
-    """What is asked for would come to so much; a complaint goes into the form."""
-    try:
-        of = rerating.draft(**form.order())
-    except ValidationError as error:
-        pages.put_errors(form, error)
-        return []
-    return _lines(rerating.estimate(of), of.wrong_price.currency)
-
-
-def _lines(told: Estimate, currency: str) -> list[tuple[str, str]]:
-    """An estimate, the largest differences first."""
-    more = "" if told.is_whole else ", of the first part of the span; the rest is not in this preview"
-    lines = [(f"{told.seen:,} calls were charged at the wrong price{more}", _signed(told.nano, currency))]
-    sums = sorted(told.sums.items(), key=lambda pair: -abs(pair[1][1]))
-    lines += [
-        (f"{organisation}: {calls:,} calls", _signed(nano, currency))
-        for organisation, (calls, nano) in sums[:NAMED_MAX]
-    ]
-    if len(sums) > NAMED_MAX:
-        lines.append((f"and {len(sums) - NAMED_MAX} more organisations", ""))
-    return lines
-
-
-def _signed(nano: int, currency: str) -> str:
-    if not nano:
-        return "no difference"
-    amount = money.display(abs(nano), currency)
-    return f"{amount} given back" if nano < 0 else f"{amount} charged in addition"
