@@ -80,7 +80,7 @@ def pages_of(organisation: Organisation) -> list[str]:
     assert key is not None
     assert call is not None
     names = ["", "usage", "usage?days=90", "calls", f"calls/{call.pk}", "models", "balance", "keys", "keys/new"]
-    names.append("notices")
+    names += ["notices", "statement", "statement?by=hour"]
     return [
         *(f"/o/{organisation.slug}/{name}" for name in (*names, f"keys/{key.pk}", f"keys/{key.pk}/revoke")),
         "/accounts/2fa/",
