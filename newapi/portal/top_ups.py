@@ -11,6 +11,7 @@ from billing.models import AutoTopUp, PaymentProvider, Promotion, TopUpOrder, Wa
 from billing.payments import minor
 from billing.services import promotions
 from newapi.kernel import clock
+from newapi.portal.seats import Seat
 from newapi.portal.top_up_words import Progress, progress_of
 
 SUGGESTIONS_MAX = 5
@@ -111,3 +112,8 @@ def standing_of(kept: AutoTopUp) -> AutoState:
     if kept.paused_until is not None and kept.paused_until > clock.now():
         return AutoState("Paused", "warn", f"A charge failed. Tried again from {kept.paused_until:%H:%M} UTC on.")
     return AutoState("On", "good")
+
+
+def kept_of(seat: Seat) -> AutoTopUp | None:
+    """The means of payment that the organisation has kept; None when there is none."""
+    return AutoTopUp.objects.select_related("provider", "organisation").filter(organisation=seat.organisation).first()

@@ -4,6 +4,7 @@ from django.urls import path
 
 from newapi.portal.views import (
     approvals,
+    auto_top_ups,
     balance,
     calls,
     home,
@@ -43,8 +44,8 @@ urlpatterns = [
     path("o/<slug:slug>/redeem", redeem.redeem, name="redeem"),
     path("o/<slug:slug>/top-up", top_ups.order, name="top_up"),
     path("o/<slug:slug>/top-ups", top_ups.listing, name="top_ups"),
-    path("o/<slug:slug>/top-ups/automatic", top_ups.automatic, name="auto_top_up"),
-    path("o/<slug:slug>/top-ups/automatic/off", top_ups.automatic_off, name="auto_top_up_off"),
+    path("o/<slug:slug>/top-ups/automatic", auto_top_ups.automatic, name="auto_top_up"),
+    path("o/<slug:slug>/top-ups/automatic/off", auto_top_ups.automatic_off, name="auto_top_up_off"),
     path("o/<slug:slug>/top-ups/<slug:reference>", top_ups.followed, name="top_up_order"),
     path("o/<slug:slug>/top-ups/<slug:reference>/state", top_ups.state, name="top_up_state"),
     path("o/<slug:slug>/approvals", approvals.approvals, name="approvals"),

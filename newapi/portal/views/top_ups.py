@@ -1,4 +1,4 @@
-"""Topping up: order, watch the order, pay at the provider; the orders so far; automatic top-ups."""
+"""Topping up: order, watch the order, pay at the provider; the orders so far."""
 
 import uuid
 
@@ -12,15 +12,15 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.permissions import Right
 from billing.errors import IdempotencyConflict
-from billing.models import AutoTopUp, RechargeAcceptance, TopUpOrder
+from billing.models import AutoTopUp, TopUpOrder
 from billing.payments.refusals import AgreementMissing
-from billing.services import agreements, auto_top_ups, orders
+from billing.services import agreements, orders
 from newapi.portal import dashboard, top_up_words, top_ups
-from newapi.portal.forms import reason_with
 from newapi.portal.pages import page
 from newapi.portal.seats import Seat, seated
 from newapi.portal.throttle import throttled
-from newapi.portal.top_up_forms import AgreementForm, AutoTopUpForm, TopUpForm
+from newapi.portal.top_up_agreement import accept
+from newapi.portal.top_up_forms import TopUpForm
 
 ORDERS_A_PAGE = 50
 _AGAIN = (TopUpOrder.State.EXPIRED, TopUpOrder.State.FAILED)
@@ -32,7 +32,7 @@ def listing(request: HttpRequest, seat: Seat) -> HttpResponse:
     """Every order of the organisation, newest first."""
     found = TopUpOrder.objects.filter(organisation=seat.organisation).select_related("provider", "user")
     current = Paginator(found, ORDERS_A_PAGE).get_page(request.GET.get("page"))
-    kept = _kept(seat)
+    kept = top_ups.kept_of(seat)
     context = {
         "rows": top_ups.rows(current),
         "pages": current,
@@ -115,57 +115,6 @@ def state(request: HttpRequest, seat: Seat, reference: str) -> HttpResponse:
     return JsonResponse(answer, headers={"Cache-Control": "private, no-store"})
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
-@seated(Right.TOP_UP)
-@throttled("60/h", group="auto-top-up")
-@never_cache
-def automatic(request: HttpRequest, seat: Seat) -> HttpResponse:
-    """Below which balance to pay by the kept means, how much, how often."""
-    obstacle = top_ups.obstacle_of(seat.organisation)
-    kept = _kept(seat)
-    if kept is None:
-        status = 409 if request.method == "POST" else 200
-        return page(
-            request, seat, "portal/top_up_auto.html", "top_ups", {"kept": None, "obstacle": obstacle}, status=status
-        )
-    needed = agreements.needed_by(organisation=seat.organisation, user=seat.user)
-    form = AutoTopUpForm(request.POST if request.method == "POST" else None, kept=kept, needed=needed)
-    lacks = request.method == "POST" and form.lacks_agreement
-    if request.method == "POST" and not lacks and form.is_valid() and _set_up(request, seat, form):
-        messages.success(request, "Automatic top-ups are on. You are told of each charge that is declined.")
-        return redirect("portal:auto_top_up", seat.organisation.slug)
-    context = {
-        "kept": kept,
-        "form": form,
-        "obstacle": obstacle,
-        "needs_agreement": lacks,
-        "state": top_ups.standing_of(kept),
-        "used": auto_top_ups.used_this_month(kept),
-        "funds": dashboard.funds_of(seat.organisation),
-    }
-    status = 409 if lacks else 400 if form.errors else 200
-    return page(request, seat, "portal/top_up_auto.html", "top_ups", context, status=status)
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-@seated(Right.TOP_UP)
-def automatic_off(request: HttpRequest, seat: Seat) -> HttpResponse:
-    """Ask whether it is meant, then charge nothing by itself any more."""
-    kept = _kept(seat)
-    if kept is None:
-        raise Http404("There is nothing to switch off.")
-    if request.method == "POST":
-        auto_top_ups.switch_off(
-            kept=kept,
-            actor=seat.user,
-            reason=reason_with(request.POST.get("note", "")),
-            address=request.META.get("REMOTE_ADDR"),
-        )
-        messages.success(request, "Automatic top-ups are off. Nothing is charged by itself any more.")
-        return redirect("portal:auto_top_up", seat.organisation.slug)
-    return page(request, seat, "portal/top_up_auto_off.html", "top_ups", {"kept": kept})
-
-
 def _order(seat: Seat, reference: str) -> TopUpOrder:
     """An order of this organisation. Raises Http404 for every other one, as if it did not exist."""
     orders_here = TopUpOrder.objects.filter(organisation=seat.organisation)
@@ -176,22 +125,6 @@ def _order(seat: Seat, reference: str) -> TopUpOrder:
     if order_found is None:
         raise Http404("There is no such order for you.")
     return order_found
-
-
-def _kept(seat: Seat) -> AutoTopUp | None:
-    return AutoTopUp.objects.select_related("provider", "organisation").filter(organisation=seat.organisation).first()
-
-
-def _accept(request: HttpRequest, seat: Seat, form: AgreementForm) -> RechargeAcceptance | None:
-    """Note that the person accepts what was shown; what was accepted before, when nothing had to be shown."""
-    if form.needed is None:
-        return agreements.accepted(organisation=seat.organisation, user=seat.user)
-    return agreements.accept(
-        agreement=form.needed,
-        organisation=seat.organisation,
-        user=seat.user,
-        address=request.META.get("REMOTE_ADDR"),
-    )
 
 
 def _place(request: HttpRequest, seat: Seat, form: TopUpForm) -> TopUpOrder:
@@ -205,26 +138,7 @@ def _place(request: HttpRequest, seat: Seat, form: TopUpForm) -> TopUpOrder:
         purpose=data["purpose"],
         once=data["once"],
         promotion=top_ups.promotion_for(seat.organisation),
-        agreement=_accept(request, seat, form),
+        agreement=accept(request, seat, form),
         saves_method=data.get("saves_method", False),
         address=request.META.get("REMOTE_ADDR"),
     )
-
-
-def _set_up(request: HttpRequest, seat: Seat, form: AutoTopUpForm) -> bool:
-    data = form.cleaned_data
-    try:
-        _accept(request, seat, form)
-        auto_top_ups.set_up(
-            kept=form.kept,
-            threshold_nano=data["threshold"],
-            amount_minor=data["amount"],
-            most_a_month=data["most_a_month"],
-            actor=seat.user,
-            reason=reason_with(""),
-            address=request.META.get("REMOTE_ADDR"),
-        )
-    except ValidationError as error:
-        form.take_errors(error)
-        return False
-    return True
