@@ -88,6 +88,11 @@ async def test_the_row_of_a_call_is_exact_in_every_column(
         "source": "api",
         "domain": "",
         "is_test": False,
+        "purse": None,
+        "region": "",
+        "price_basis": "default",
+        "service_tier": "",
+        "extras": None,
     }
     assert CANARY not in str(found)
 
