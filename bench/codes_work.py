@@ -29,18 +29,20 @@ def measure(options: argparse.Namespace) -> int:
     print("| what | measured | beside |")
     print("|---|---|---|", flush=True)
     bare_s = bare_rows(options.count)
-    batch, made_s = make(options.count)
+    batch, made_s, made_cpu_s = make(options.count)
     bare = f"{bare_s:.1f} s for inserting as many finished rows, in chunks of 5,000"
-    print(f"| {options.count:,} codes made | {made_s:.1f} s, {options.count / made_s:,.0f}/s | {bare} |", flush=True)
+    made = f"{made_s:.1f} s, {options.count / made_s:,.0f}/s; {made_cpu_s:.1f} s of CPU in the worker"
+    print(f"| {options.count:,} codes made | {made} | {bare} |", flush=True)
     organisations = customers()
     codes_of = iter(lines(batch))
     credited = one_code(next(codes_of), organisations[0], threads=100)
     print(f"| one code, 100 threads | {credited} credited | 1 |", flush=True)
     started = time.perf_counter()
-    count, seconds = redeem(codes_of, organisations, options)
-    commits, bare_seconds = crowd(options, lambda worker, stop: commit_rows(worker, stop))
+    count, seconds, cpu_s = redeem(codes_of, organisations, options)
+    commits, bare_seconds, _ = crowd(options, commit_rows)
+    measured = f"{count / seconds:,.0f}/s; {cpu_s * 1000 / count:.1f} ms of CPU each in the client"
     beside = f"{commits / bare_seconds:,.0f} commits of one row a second"
-    print(f"| different codes, {options.workers} processes | {count / seconds:,.0f}/s | {beside} |", flush=True)
+    print(f"| different codes, {options.workers} processes | {measured} | {beside} |", flush=True)
     print(f"\nLoad after {time.perf_counter() - started:.0f} s: {os.getloadavg()[0]:.1f}")
     batch = CodeBatch.objects.get(pk=batch.pk)
     return wrong(batch, redeemed=count + credited)
@@ -72,8 +74,8 @@ def bare_rows(count: int) -> float:
     return seconds
 
 
-def make(count: int) -> tuple[Any, float]:
-    """A batch of codes of 0.01 USD, made as the job makes it, run after run."""
+def make(count: int) -> tuple[Any, float, float]:
+    """A batch of codes of 0.01 USD, made as the job makes it, run after run; in seconds, and in seconds of CPU."""
     batch = codes.make(
         name="Bench",
         purpose="compliant_service_fee",
@@ -86,10 +88,10 @@ def make(count: int) -> tuple[Any, float]:
         actor=None,
         reason="Benchmark",
     )
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     while codes.are_waiting():
         codes.make_waiting()
-    return batch, time.perf_counter() - started
+    return batch, time.perf_counter() - started, time.process_time() - cpu
 
 
 def customers() -> list[Any]:
@@ -130,7 +132,7 @@ def one_code(raw: str, organisation: Any, *, threads: int) -> int:
     return len(got)
 
 
-def redeem(codes_of: Iterator[str], organisations: list[Any], options: argparse.Namespace) -> tuple[int, float]:
+def redeem(codes_of: Iterator[str], organisations: list[Any], options: argparse.Namespace) -> tuple[int, float, float]:
     """Each process redeems codes of its own, for one organisation after the other."""
     share = int(options.seconds * 400)
     stock = [[next(codes_of) for _ in range(share)] for _ in range(options.workers)]
@@ -156,8 +158,8 @@ def commit_rows(worker: int, stop: float) -> int:
     return done
 
 
-def crowd(options: argparse.Namespace, work: Callable[[int, float], int]) -> tuple[int, float]:
-    """Run the work in so many processes. Returns how much they did together, and in how many seconds."""
+def crowd(options: argparse.Namespace, work: Callable[[int, float], int]) -> tuple[int, float, float]:
+    """Run the work in so many processes. Returns how much they did, in how many seconds, with how many of CPU."""
     with connection.cursor() as cursor:
         cursor.execute("CREATE TABLE IF NOT EXISTS bench_commits (worker bigint, number bigint)")
     connections.close_all()
@@ -168,18 +170,20 @@ def crowd(options: argparse.Namespace, work: Callable[[int, float], int]) -> tup
         bank.connection.cache_clear()
         connection.ensure_connection()
         start.wait()
-        results.put(work(worker, time.perf_counter() + options.seconds))
+        cpu = time.process_time()
+        done = work(worker, time.perf_counter() + options.seconds)
+        results.put((done, time.process_time() - cpu))
 
     processes = [fork.Process(target=run, args=(worker,)) for worker in range(options.workers)]
     for process in processes:
         process.start()
     start.wait()
     started = time.perf_counter()
-    done = sum(results.get(timeout=options.seconds + 120) for _ in processes)
+    told = [results.get(timeout=options.seconds + 120) for _ in processes]
     seconds = time.perf_counter() - started
     for process in processes:
         process.join()
-    return done, seconds
+    return sum(done for done, _ in told), seconds, sum(cpu_s for _, cpu_s in told)
 
 
 def wrong(batch: Any, *, redeemed: int) -> int:

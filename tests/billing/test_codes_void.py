@@ -9,7 +9,7 @@ from billing import tasks
 from billing.errors import BillingRefusal
 from billing.models import CodeBatch, LedgerTransaction, Redemption, RedemptionCode, Wallet
 from billing.services import codes, posting, verifier
-from billing.services.codes import voiding
+from billing.services.codes import void_job
 from channels.models import Model
 from newapi.kernel import clock
 from newapi.kernel.money import NANO
@@ -54,7 +54,7 @@ def test_a_voided_batch_is_refused_at_once_and_its_codes_are_voided_by_a_job(acm
 
 
 def test_what_was_owed_for_unredeemed_sold_codes_goes_back(acme: Organisation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voiding, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(void_job, "CHUNK_ROWS", 3)
     batch, issued = vouchers.issued(10, uses_per_code=2, uses_per_organisation=4, **vouchers.SOLD)
     for raw in issued[:4]:
         redeem(raw, acme)
@@ -105,7 +105,7 @@ def test_only_what_is_unspent_is_taken_back_and_people_are_told(
 
 
 def test_a_voider_goes_on_where_its_time_was_up(acme: Organisation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voiding, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(void_job, "CHUNK_ROWS", 2)
     batch, (first, *_) = vouchers.issued(8, **vouchers.SOLD)
     redeem(first, acme)
     void(batch, takes_back=True)
@@ -114,7 +114,7 @@ def test_a_voider_goes_on_where_its_time_was_up(acme: Organisation, monkeypatch:
     left = []
     for _ in range(3):
         seconds = iter([0.0, 0.0, 0.0, 0.0, *[99.0] * 9])
-        monkeypatch.setattr("billing.services.codes.voiding.monotonic", lambda seconds=seconds: next(seconds))
+        monkeypatch.setattr("billing.services.codes.void_job.monotonic", lambda seconds=seconds: next(seconds))
         tasks.tend_codes()
         left.append(RedemptionCode.objects.filter(voided_at=None).count())
     assert left == [4, 0, 0]
@@ -146,7 +146,7 @@ def test_money_in_a_frozen_wallet_stays_until_it_is_thawed(acme: Organisation) -
     assert books.wallet_of(acme).balance_nano == 105 * NANO
     wallet.update(frozen_at=None)
     assert codes.finish_voids() == 0
-    with clock.shifted(voiding.RETRY.total_seconds() + 1):
+    with clock.shifted(void_job.RETRY.total_seconds() + 1):
         assert codes.finish_voids() == 1
     assert books.wallet_of(acme).balance_nano == 100 * NANO
 
@@ -182,7 +182,7 @@ def test_sold_codes_that_expire_unredeemed_are_broken_off_once(acme: Organisatio
 
 @pytest.mark.django_db(transaction=True)
 def test_redemptions_and_a_void_at_once_lose_nothing(acme: Organisation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voiding, "CHUNK_ROWS", 4)
+    monkeypatch.setattr(void_job, "CHUNK_ROWS", 4)
     shops = [cast.organisation(f"shop{number}", owner=cast.person(f"o{number}"), funds_nano=0) for number in range(6)]
     for _ in range(3):
         batch, issued = vouchers.issued(12, uses_per_organisation=2, **vouchers.SOLD)
@@ -205,7 +205,7 @@ def test_redemptions_and_a_void_at_once_lose_nothing(acme: Organisation, monkeyp
 
 @pytest.mark.django_db(transaction=True)
 def test_a_voider_killed_at_any_step(acme: Organisation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voiding, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(void_job, "CHUNK_ROWS", 2)
 
     def prepared() -> CodeBatch:
         batch, issued = vouchers.issued(3, **vouchers.SOLD)
@@ -216,7 +216,7 @@ def test_a_voider_killed_at_any_step(acme: Organisation, monkeypatch: pytest.Mon
     batch = prepared()
     steps = 0
     for steps in crashes.at_every_step(lambda step: codes.finish_voids()):
-        with clock.shifted(voiding.LEASE.total_seconds() + 1):
+        with clock.shifted(void_job.LEASE.total_seconds() + 1):
             codes.finish_voids()
         batch.refresh_from_db()
         assert batch.making_until is None, f"after a kill at step {steps}"
@@ -224,4 +224,18 @@ def test_a_voider_killed_at_any_step(acme: Organisation, monkeypatch: pytest.Mon
         assert books.wallet_of(acme).balance_nano == 100 * NANO
         batch = prepared()
     assert steps > 30
+    assert verifier.verify() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_owed_for_a_code_that_is_voided_as_it_expires_goes_one_way_only() -> None:
+    for _ in range(4):
+        _, (raw, _) = vouchers.issued(2, **vouchers.SOLD)
+        code = vouchers.row(raw)
+        with clock.shifted(30 * 86_400 + 3700):
+            together(
+                lambda code=code: codes.void_code(code=code, takes_back=False, actor=None, reason="Lost"),
+                codes.settle_expired,
+            )
+        assert books.in_account(None, "codes") == 0
     assert verifier.verify() == []

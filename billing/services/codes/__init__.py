@@ -9,7 +9,8 @@ from billing.services.codes.errors import CodeMistyped, CodeRefused
 from billing.services.codes.making import are_waiting, check, make, make_waiting, worth_nano
 from billing.services.codes.redeeming import find, redeem
 from billing.services.codes.tending import erase_forgotten, settle_expired, tend
-from billing.services.codes.voiding import are_unfinished, claw_back, finish_voids, void, void_code
+from billing.services.codes.void_job import are_unfinished, finish_voids
+from billing.services.codes.voiding import claw_back, void, void_code
 
 __all__ = [
     "CodeMistyped",

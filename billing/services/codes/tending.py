@@ -8,7 +8,7 @@ from django.db.models import F, Sum
 from accounts.models import Notice
 from accounts.services import audit, notices
 from billing.models import CodeBatch, RedemptionCode
-from billing.services.codes import books, voiding
+from billing.services.codes import books, void_job
 from newapi.kernel import clock
 
 State = CodeBatch.State
@@ -18,7 +18,7 @@ BATCHES_A_RUN = 100
 
 def tend() -> int:
     """All of it. Returns how many batches were changed."""
-    return erase_forgotten() + settle_expired() + voiding.finish_voids()
+    return erase_forgotten() + settle_expired() + void_job.finish_voids()
 
 
 def erase_forgotten() -> int:
