@@ -31,7 +31,7 @@ _NEVER_THERE = (State.HELD, State.REJECTED)
 class TopUpOrderAdmin(OrderActs, ReadOnlyAdmin):
     """Nothing of an order is a field: what changes it are news of the provider and acts with a reason."""
 
-    list_display = ("reference", "organisation", "state_label", "amount", "provider", "kind", "created")
+    list_display = ("reference", "organisation", "state_label", "amount", "provider", "created")
     list_select_related = ("organisation", "provider")
     list_filter = (
         ("state", ChoicesDropdownFilter),
