@@ -7,9 +7,8 @@ from datetime import datetime
 from django.db.models import Q, QuerySet
 
 from accounts.models import APIKey, Organisation
-from billing.models import PriceVersion
 from billing.pricing import Rates
-from billing.selectors import rates_of
+from billing.selectors import rates_in_force
 from channels.access import exports_to
 from channels.models import Model
 from channels.reach import Way, ways_to
@@ -48,11 +47,10 @@ class Offer:
 
     @property
     def is_free(self) -> bool:
-        """Whether a call to it costs nothing."""
+        """Whether a call to it costs nothing, whatever is used of it."""
         rates = self.rates
-        return not any(
-            (rates.input, rates.cached_input, rates.cache_write, rates.output, rates.reasoning, rates.per_call)
-        )
+        plain = (rates.input, rates.cached_input, rates.cache_write, rates.output, rates.reasoning, rates.per_call)
+        return not any((*plain, *(rates.extras or {}).values())) and rates.ladders is None
 
     @property
     def per_million(self) -> dict[str, int]:
@@ -71,7 +69,9 @@ def offers_to(organisation: Organisation) -> list[Offer]:
     and open to the organisation. What only test channels serve is left out unless it has a test key.
     """
     now_ms = clock.now_ms()
-    rates = _rates_in_force(organisation)
+    rates = rates_in_force(
+        currency=organisation.currency, price_group=organisation.price_group, country=organisation.country
+    )
     restricted = _restricted_models(organisation, now_ms)
     approvals = approvals_of(organisation_id=organisation.pk)
     models = list(_active(rates.keys(), clock.from_ms(now_ms)))
@@ -127,15 +127,6 @@ def _is_approved(model: Model, approvals: tuple[Granted, ...], now_ms: int) -> b
 def _has_test_key(organisation: Organisation) -> bool:
     keys = APIKey.objects.filter(organisation=organisation, is_test=True, revoked_at=None)
     return keys.filter(Q(expires_at=None) | Q(expires_at__gt=clock.now())).exists()
-
-
-def _rates_in_force(organisation: Organisation) -> dict[int, Rates]:
-    """Model id → the rates in force in the organisation's currency and price group."""
-    versions = PriceVersion.objects.filter(
-        currency=organisation.currency, price_group=organisation.price_group, effective_from__lte=clock.now()
-    ).order_by("model_id", "effective_from")
-    newest = {version.model_id: version for version in versions}
-    return {model_id: rates_of(version) for model_id, version in newest.items() if not version.is_withdrawn}
 
 
 def _restricted_models(organisation: Organisation, now_ms: int) -> set[str]:

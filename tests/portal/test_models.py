@@ -102,6 +102,16 @@ def test_a_price_counts_from_the_moment_it_takes_effect(
         assert client.get("/o/acme/models").context["offers"][0].rates.input == 3 * NANO
 
 
+@pytest.mark.req("BIL-10")
+def test_the_price_shown_is_that_of_the_organisations_country(acme: Organisation, chat_model: Model) -> None:
+    cast.price(chat_model, region="DE", input_nano=3 * NANO, output_nano=9 * NANO)
+    cast.price(chat_model, region="FR", input_nano=4 * NANO, output_nano=9 * NANO)
+    for country, nano in (("", 2 * NANO), ("US", 2 * NANO), ("DE", 3 * NANO)):
+        acme.country = country
+        acme.save()
+        assert [offer.rates.input for offer in offers_to(acme)] == [nano], country
+
+
 def test_no_model_yet_says_what_is_missing(acme: Organisation, ben: User, log_in: LogIn) -> None:
     assert "No model can be called yet" in log_in(ben).get("/o/acme/models").content.decode()
 
