@@ -225,7 +225,7 @@ def test_all_is_published_or_nothing(models: dict[str, Model]) -> None:
     )
     made = read(LIST, effective_from=when)
     before = PriceVersion.objects.count()
-    with pytest.raises(ValidationError, match="^\\[.dearer: "):
+    with pytest.raises(ValidationError, match=r"^\[.dearer: "):
         publish(made)
     assert PriceVersion.objects.count() == before
     made.refresh_from_db()
