@@ -20,7 +20,7 @@ from tests.trials.long import either
 from tests.trials.machine_calls import MoneyMachine
 
 EXAMPLES = 50
-STEPS = 25
+STEPS = 20
 SEEDS = either(4, 200)
 
 PROFILE = settings(
