@@ -13,7 +13,7 @@ class Flow:
     """
 
     # As many steps as are tried in the short run.
-    kills: ClassVar[int] = 10
+    kills: ClassVar[int] = 8
 
     def __init__(self, world: World) -> None:
         self.world = world

@@ -32,7 +32,7 @@ PAID_NANO = 50 * NANO
 class _Payments(Flow):
     """Flows with a provider."""
 
-    kills: ClassVar[int] = 9
+    kills: ClassVar[int] = 7
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
