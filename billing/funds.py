@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import F, Min, Q, QuerySet
+from django.db.models import F, Min, OuterRef, Q, QuerySet, Subquery
 
 from accounts.selectors import epoch_of
 from billing.models import Grant, Purse, Wallet
@@ -39,20 +39,22 @@ class Totals:
         return self.funded_nano - sum(purse.funded_nano for purse in self.purses) + self.credit_limit_nano
 
 
+_COLUMNS = ("organisation_id", "funded_nano", "used_nano", "credit_limit_nano", "version", "frozen_at")
+_OF_PURSE = ("purses__pk", "purses__funded_nano", "purses__used_nano")
+
+
 def totals(organisation_ids: Iterable[int]) -> dict[int, Totals]:
     """The totals of the wallets that tills count: those in their organisations' own currency.
 
     One statement, so that a wallet and its purses are of one moment.
     """
-    columns = ("organisation_id", "funded_nano", "used_nano", "credit_limit_nano", "version", "frozen_at")
-    rows = Wallet.objects.filter(organisation__in=list(organisation_ids), currency=F("organisation__currency"))
     purses: dict[int, list[PurseFunds]] = defaultdict(list)
     found: dict[int, Any] = {}
-    of_purse = ("purses__pk", "purses__funded_nano", "purses__used_nano")
-    for row in rows.order_by("organisation_id", "purses__pk").values_list(*columns, *of_purse):
-        found[row[0]] = row[1 : len(columns)]
-        if row[len(columns)] is not None:
-            purses[row[0]].append(PurseFunds(*row[len(columns) :]))
+    rows = _counted(organisation_ids).order_by("organisation_id", "purses__pk")
+    for *of_wallet, purse_id, funded_nano, used_nano in rows.values_list(*_COLUMNS, *_OF_PURSE):
+        found[of_wallet[0]] = of_wallet[1:]
+        if purse_id is not None:
+            purses[of_wallet[0]].append(PurseFunds(purse_id, funded_nano, used_nano))
     return {
         pk: Totals(funded, used, credit_limit, version, frozen_at, tuple(purses[pk]))
         for pk, (funded, used, credit_limit, version, frozen_at) in found.items()
@@ -63,16 +65,31 @@ def of_organisation(organisation_id: int, *, looked_at: datetime | None = None) 
     """What an organisation's till is told; zeros when it has no wallet yet. A frozen wallet has nothing to spend.
 
     looked_at: when money that had ended by then was taken out. What is still there of it is held by calls, and the
-    till is to have it looked at again shortly after. The epoch is read first: what changes later makes the news
-    old, never wrongly new.
+    till is to have it looked at again shortly after. All is of one moment, except an end that somebody looked for.
     """
-    epoch = epoch_of(organisation_id=organisation_id)
-    known = totals([organisation_id]).get(organisation_id)
-    if known is None:
-        return Funds(organisation_id, epoch, funded_nano=0, used_nano=0, version=0)
-    return of_totals(
-        organisation_id, known, epoch=epoch, dry_ms=0 if known.frozen_at else _dry_ms(organisation_id, looked_at)
+    ends = Grant.objects.filter(wallet=OuterRef("pk"), remaining_nano__gt=0, expires_at__isnull=False)
+    first_end = Subquery(ends.order_by("expires_at").values("expires_at")[:1])
+    more = ("organisation__epoch", "credit_until", "drawn_nano", "first_end")
+    rows = list(
+        _counted([organisation_id])
+        .annotate(first_end=first_end)
+        .order_by("purses__pk")
+        .values_list(*_COLUMNS[1:], *more, *_OF_PURSE)
     )
+    if not rows:
+        return Funds(organisation_id, epoch_of(organisation_id=organisation_id), funded_nano=0, used_nano=0, version=0)
+    funded, used, credit_limit, version, frozen_at, epoch, credit_until, drawn, end = rows[0][: -len(_OF_PURSE)]
+    purses = tuple(PurseFunds(*row[-len(_OF_PURSE) :]) for row in rows if row[-len(_OF_PURSE)] is not None)
+    known = Totals(funded, used, credit_limit, version, frozen_at, purses)
+    dry_ms = 0
+    if frozen_at is None:
+        ended = [end, credit_until if credit_limit > drawn else None]
+        dry_ms = _dry_ms(organisation_id, looked_at) if looked_at else _first_ms(ended)
+    return of_totals(organisation_id, known, epoch=epoch, dry_ms=dry_ms)
+
+
+def _counted(organisation_ids: Iterable[int]) -> QuerySet[Wallet]:
+    return Wallet.objects.filter(organisation__in=list(organisation_ids), currency=F("organisation__currency"))
 
 
 def of_totals(organisation_id: int, known: Totals, *, epoch: int = 0, dry_ms: int = 0) -> Funds:
@@ -91,29 +108,24 @@ def of_totals(organisation_id: int, known: Totals, *, epoch: int = 0, dry_ms: in
     )
 
 
-def _dry_ms(organisation_id: int, looked_at: datetime | None) -> int:
-    """From when on the till admits nothing before some money is taken out; 0: never. May be past: nobody has looked."""
+def _dry_ms(organisation_id: int, looked_at: datetime) -> int:
+    """From when on the till admits nothing before some money is taken out; 0: never."""
     own = Q(wallet__organisation_id=organisation_id, wallet__currency=F("wallet__organisation__currency"))
     grants = Grant.objects.filter(own, remaining_nano__gt=0, expires_at__isnull=False)
-    lines = Wallet.objects.filter(
-        organisation_id=organisation_id,
-        currency=F("organisation__currency"),
-        credit_until__isnull=False,
-        credit_limit_nano__gt=F("drawn_nano"),
-    )
-    ends = [*_ends(grants, "expires_at", looked_at), *_ends(lines, "credit_until", looked_at)]
-    return min(map(clock.to_ms, ends), default=0)
+    lines = _counted([organisation_id]).filter(credit_until__isnull=False, credit_limit_nano__gt=F("drawn_nano"))
+    return _first_ms([*_ends(grants, "expires_at", looked_at), *_ends(lines, "credit_until", looked_at)])
 
 
-def _ends(rows: QuerySet[Any], name: str, looked_at: datetime | None) -> Iterator[datetime]:
+def _first_ms(ends: Iterable[datetime | None]) -> int:
+    """The first of some moments, in ms since the epoch; 0 when there is none. It may be past: nobody has looked."""
+    return min((clock.to_ms(end) for end in ends if end is not None), default=0)
+
+
+def _ends(rows: QuerySet[Any], name: str, looked_at: datetime) -> Iterator[datetime | None]:
     """The first end of some rows. Those of before somebody looked count as shortly after that."""
-    if looked_at is not None:
-        if rows.filter(**{f"{name}__lte": looked_at}).exists():
-            yield looked_at + LOOK_AGAIN
-        rows = rows.filter(**{f"{name}__gt": looked_at})
-    first = rows.aggregate(first=Min(name))["first"]
-    if first is not None:
-        yield first
+    if rows.filter(**{f"{name}__lte": looked_at}).exists():
+        yield looked_at + LOOK_AGAIN
+    yield rows.filter(**{f"{name}__gt": looked_at}).aggregate(first=Min(name))["first"]
 
 
 @dataclass(frozen=True, slots=True)

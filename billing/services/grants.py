@@ -85,12 +85,7 @@ class Holdings:
         self._moved: dict[Any, int] = defaultdict(int)
         self._funded: dict[int, int] = defaultdict(int)
         self._used: dict[int, int] = defaultdict(int)
-        self._add(Grant.objects.filter(wallet=wallet, remaining_nano__gt=0))
-
-    @property
-    def general_nano(self) -> int:
-        """What remains for any call, without credit."""
-        return sum(grant.remaining_nano for grant in self._grants.values() if grant.purse_id is None)
+        self._is_loaded = False
 
     def use(self, nano: int, *, purse_id: int | None) -> int:
         """Burn usage: the purse's money first, then money for any call. Returns what is missing."""
@@ -102,12 +97,13 @@ class Holdings:
 
     def take(self, nano: int, *, first: Grant | None = None) -> int:
         """Take funds out: of one grant first, then those that any call may spend. Returns what is missing."""
-        if first is not None and first.pk in self._grants:
-            nano -= self.take_of(self._grants[first.pk], nano)
+        if first is not None:
+            nano -= self.take_of(first, nano)
         return self._take(nano, None)
 
     def take_of(self, grant: Grant, nano: int) -> int:
         """Take funds out of one grant, at most what remains of it. Returns how much that was."""
+        self._load()
         known = self._grants.get(grant.pk)
         taken = min(nano, known.remaining_nano) if known is not None else 0
         if known is not None and taken:
@@ -118,7 +114,7 @@ class Holdings:
 
     def give(self, booked: LedgerTransaction, nano: int, *, terms: Terms, category: str, spent_nano: int = 0) -> Grant:
         """Make a transaction's grant, of which some is spent at once on what was owed."""
-        if len(self._grants) >= GRANTS_MAX:
+        if Grant.objects.filter(wallet=self.wallet, remaining_nano__gt=0).count() >= GRANTS_MAX:
             raise BillingRefusal(f"A wallet has at most {GRANTS_MAX} grants with something left of them.")
         purse = purse_for(self.wallet, terms)
         if purse is not None:
@@ -148,6 +144,7 @@ class Holdings:
 
         Grants that have ended since get nothing: it would expire at once.
         """
+        self._load()
         taken = booked.grant_entries.filter(nano__lt=0).select_related("grant").order_by("-pk")
         for entry in taken:
             grant = entry.grant
@@ -191,14 +188,23 @@ class Holdings:
                 epochs.bump(organisation_id=self.wallet.organisation_id)
 
     def _take(self, nano: int, purse_id: int | None) -> int:
+        if not nano:
+            return 0
+        self._load()
         own = (grant for grant in self._grants.values() if grant.purse_id == purse_id and grant.remaining_nano)
-        for grant in in_burn_order(own) if nano else ():
+        for grant in in_burn_order(own):
             taken = min(nano, grant.remaining_nano)
             self._change(grant, -taken)
             nano -= taken
             if not nano:
                 break
         return nano
+
+    def _load(self) -> None:
+        """Read the grants, once, when they are needed: most of what comes in asks for none of them."""
+        if not self._is_loaded:
+            self._is_loaded = True
+            self._add(Grant.objects.filter(wallet=self.wallet, remaining_nano__gt=0))
 
     def _change(self, grant: Grant, nano: int) -> None:
         grant.remaining_nano += nano

@@ -34,19 +34,21 @@ def claim(
     first. Call it inside the transaction that then moves the money. Raises IdempotencyConflict.
     """
     asked = request_hash(kind=kind, contents=contents, reverses=reverses)
-    booked, is_new = LedgerTransaction.objects.get_or_create(
+    row = LedgerTransaction(
         idempotency_key=idempotency_key,
-        defaults={
-            "request_hash": asked,
-            "kind": kind,
-            "actor": actor,
-            "reason": reason[:500],
-            "reverses": reverses,
-        },
+        request_hash=asked,
+        kind=kind,
+        actor=actor,
+        reason=reason[:500],
+        reverses=reverses,
     )
+    LedgerTransaction.objects.bulk_create([row], ignore_conflicts=True)
+    booked = LedgerTransaction.objects.get(idempotency_key=idempotency_key)
+    if booked.pk == row.pk:
+        return row, True
     if booked.request_hash != asked:
         raise IdempotencyConflict(idempotency_key)
-    return booked, is_new
+    return booked, False
 
 
 def move(booked: LedgerTransaction, transfers: Iterable[Move]) -> list[LedgerTransfer]:

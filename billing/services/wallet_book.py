@@ -38,9 +38,13 @@ class Change:
 
 def locked(organisation: Organisation) -> Wallet:
     """The organisation's wallet in its currency, made at first need, with its row locked."""
-    Wallet.objects.get_or_create(organisation=organisation, currency=organisation.currency)
-    wallets = Wallet.objects.select_for_update().select_related("organisation")
-    return wallets.get(organisation=organisation, currency=organisation.currency)
+    wallets = Wallet.objects.select_for_update().filter(organisation=organisation, currency=organisation.currency)
+    wallet = wallets.first()
+    if wallet is None:
+        Wallet.objects.get_or_create(organisation=organisation, currency=organisation.currency)
+        wallet = wallets.get()
+    wallet.organisation = organisation
+    return wallet
 
 
 def claim(
@@ -194,7 +198,6 @@ def book(
     update(wallet, change)
     ledger.move(booked, [*moves, *_repayment(wallet, change, moves)])
     holdings.save(booked)
-    wallet.refresh_from_db(fields=["funded_nano", "used_nano", "owed_nano", "drawn_nano", "version"])
     audit.record(
         actor=booked.actor,
         action=action,
@@ -207,7 +210,7 @@ def book(
 
 
 def update(wallet: Wallet, change: Change) -> None:
-    """Change the totals, guarded by what was read of them. Raises Raced."""
+    """Change the totals, in the database and here, guarded by what was read of them. Raises Raced."""
     standing = Wallet.objects.filter(
         pk=wallet.pk,
         funded_nano=wallet.funded_nano,
@@ -224,10 +227,16 @@ def update(wallet: Wallet, change: Change) -> None:
         version=F("version") + 1,
     ):
         raise Raced
+    wallet.funded_nano += change.funded
+    wallet.owed_nano += change.owed
+    wallet.drawn_nano += change.drawn
 
 
 def _repayment(wallet: Wallet, change: Change, moves: Sequence[ledger.Move]) -> list[ledger.Move]:
     """What the wallet pays of its debt: how much less is owed than the moves alone would leave."""
+    sides = (side for debit, credit, _ in moves for side in (debit, credit))
+    if not change.owed and not any(side.kind == Place.RECEIVABLE for side in sides):
+        return []
     purse, debt = account(wallet, Place.WALLET), account(wallet, Place.RECEIVABLE)
     repaid_nano = -_net(moves, debt) - change.owed
     return [(purse, debt, repaid_nano)] if repaid_nano else []
