@@ -164,8 +164,15 @@ def undo(
     if gain_nano > paid_nano:
         left_nano = holdings.put_back(booked, gain_nano - paid_nano)
         if left_nano:
-            holdings.give(reversal, left_nano, terms=Terms(), category=Grant.Category.PAID)
+            holdings.give(reversal, left_nano, terms=Terms(), category=_category_of(booked))
     book(wallet, reversal, holdings, change, moves, action="wallet.reverse", address=address)
+
+
+def _category_of(booked: LedgerTransaction) -> str:
+    """What a grant is that stands in for those which a transaction took from: given, if all of them were."""
+    taken = set(booked.grant_entries.filter(nano__lt=0).values_list("grant__category", flat=True))
+    is_given = taken == {Grant.Category.PROMOTIONAL}
+    return Grant.Category.PROMOTIONAL if is_given else Grant.Category.PAID
 
 
 def pay_debts(wallet: Wallet, change: Change, gain_nano: int) -> int:

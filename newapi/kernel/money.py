@@ -8,7 +8,8 @@ import re
 NANO = 1_000_000_000
 # What one counter in Redis may hold: Lua counts in doubles, exact up to 2**53.
 EXACT_MAX_NANO = 2**53
-_AMOUNT = re.compile(r"(-?)(\d{1,10})(?:\.(\d{1,9}))?")
+# Digits of other scripts look like other digits to some people.
+_AMOUNT = re.compile(r"(-?)(\d{1,10})(?:\.(\d{1,9}))?", re.ASCII)
 
 
 def divide_half_even(numerator: int, denominator: int) -> int:

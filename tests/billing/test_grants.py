@@ -310,6 +310,18 @@ def test_usage_that_is_reversed_goes_back_to_the_grants_that_paid_it(
     assert verifier.verify() == []
 
 
+def test_an_expiry_that_is_reversed_brings_back_what_it_took_as_what_it_was(poor: Organisation) -> None:
+    end = clock.now() + DAY
+    give(poor, 5, "given", Kind.GRANT, expires_at=end)
+    with clock.at(end):
+        expiry.sweep()
+        expired = LedgerTransaction.objects.get(kind=Kind.EXPIRY)
+        reversal = wallets.reverse(booked=expired, actor=None, reason="Our mistake")
+    assert (reversal.grant.category, left(reversal.grant)) == (Grant.Category.PROMOTIONAL, [5])
+    tell(poor)
+    assert verifier.verify() == []
+
+
 @pytest.mark.django_db(transaction=True)
 def test_spending_crediting_and_expiring_at_once_leaves_the_books_right(
     poor: Organisation, line: calls.Line, redis: Redis

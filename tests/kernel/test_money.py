@@ -31,7 +31,7 @@ def test_text_and_back_is_the_same_amount(nano: int) -> None:
     assert money.parse(money.plain(nano)) == nano
 
 
-@pytest.mark.parametrize("text", ["", "x", "1,5", "1e3", "1.0000000001", "99999999999", "--1", "1.", "NaN"])
+@pytest.mark.parametrize("text", ["", "x", "1,5", "1e3", "1.0000000001", "99999999999", "--1", "1.", "NaN", "５", "१"])
 def test_what_is_no_plain_decimal_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="amount"):
         money.parse(text)
