@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Added to the system's clock, in milliseconds. Only `shifted` and `at` change it.
+# Added to the system's clock, in milliseconds. Only `shifted` and `at` change it, by `_moved`.
 _offset_ms = 0
 
 
@@ -32,24 +32,31 @@ def from_ms(ms: int) -> datetime:
 
 def to_ms(moment: datetime) -> int:
     """Milliseconds since the epoch of an aware datetime."""
-    # In whole numbers: a float of seconds times 1000 falls a millisecond short now and then.
+    # In whole numbers, which floats of seconds are not.
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 @contextmanager
 def shifted(seconds: float) -> Iterator[None]:
     """Move the clock by so many seconds for the block. Blocks nest."""
-    global _offset_ms
-    before = _offset_ms
-    _offset_ms += int(seconds * 1000)
-    try:
+    # Rounded: a float of seconds times 1000 falls a millisecond short now and then.
+    with _moved(round(seconds * 1000)):
         yield
-    finally:
-        _offset_ms = before
 
 
 @contextmanager
 def at(moment: datetime) -> Iterator[None]:
     """Set the clock to an aware moment for the block; it goes on ticking from there."""
-    with shifted((moment - now()).total_seconds()):
+    with _moved(to_ms(moment) - now_ms()):
         yield
+
+
+@contextmanager
+def _moved(ms: int) -> Iterator[None]:
+    global _offset_ms
+    before = _offset_ms
+    _offset_ms += ms
+    try:
+        yield
+    finally:
+        _offset_ms = before

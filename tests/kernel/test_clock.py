@@ -16,3 +16,12 @@ def test_a_millisecond_is_the_same_there_and_back(ms: int) -> None:
 def test_an_instant_is_the_same_in_every_time_zone() -> None:
     here = datetime(2026, 3, 29, 2, 30, 0, 1_000, tzinfo=timezone(timedelta(hours=5, minutes=45)))
     assert clock.from_ms(clock.to_ms(here)) == here
+
+
+def test_a_clock_that_was_set_never_shows_a_moment_before() -> None:
+    start = clock.now()
+    for number in range(2_000):
+        moment = start + timedelta(days=10, milliseconds=number * 37)
+        with clock.at(moment):
+            assert clock.now() >= moment
+    assert clock.now() - start < timedelta(minutes=1)
