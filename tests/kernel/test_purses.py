@@ -124,7 +124,7 @@ async def test_nothing_is_admitted_past_the_moment_at_which_money_ends(purse: Ti
         await admitted(purse, ask())
     with clock.at(clock.from_ms(end_ms)):
         assert await purse.admit(ask()) == Stale("funds")
-        bank.publish_funds(funds(300, used=0, version=4, epoch=1, dry_ms=end_ms + 1))
+        bank.publish_funds(funds(300, used=0, version=4, epoch=1, dry_ms=end_ms + 60_000))
         await admitted(purse, ask())
 
 

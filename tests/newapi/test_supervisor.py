@@ -14,7 +14,7 @@ from threading import Thread
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 # A supervisor of shell scripts: `name|stop order|stop timeout|script` per argument.
 DRIVER = """
