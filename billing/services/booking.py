@@ -9,7 +9,7 @@ from django.db import transaction
 
 from billing import bulk_insert
 from billing.models import LedgerAccount, LedgerTransaction, LedgerTransfer, UsageEvent, Wallet
-from billing.services import buckets, ledger, usage_rows
+from billing.services import buckets, ledger, usage_rows, wallet_book
 from billing.services.grants import Holdings, Raced
 from billing.usage_record import UsageRecord
 
@@ -98,14 +98,7 @@ def _charge(wallet: Wallet, total_nano: int, *, lacking_nano: int) -> int:
     """
     drawn_nano = min(lacking_nano, max(0, wallet.credit_limit_nano - wallet.drawn_nano))
     excess_nano = lacking_nano - drawn_nano
-    changed = Wallet.objects.filter(
-        pk=wallet.pk,
-        funded_nano=wallet.funded_nano,
-        used_nano=wallet.used_nano,
-        owed_nano=wallet.owed_nano,
-        drawn_nano=wallet.drawn_nano,
-        credit_limit_nano=wallet.credit_limit_nano,
-    ).update(
+    changed = wallet_book.as_read(wallet).update(
         used_nano=wallet.used_nano + total_nano,
         owed_nano=wallet.owed_nano + excess_nano,
         drawn_nano=wallet.drawn_nano + drawn_nano,

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from accounts.models import Organisation, User
 from accounts.services import audit
@@ -218,16 +218,7 @@ def book(
 
 def update(wallet: Wallet, change: Change) -> None:
     """Change the totals, in the database and here, guarded by what was read of them. Raises Raced."""
-    standing = Wallet.objects.filter(
-        pk=wallet.pk,
-        funded_nano=wallet.funded_nano,
-        used_nano=wallet.used_nano,
-        owed_nano=wallet.owed_nano,
-        drawn_nano=wallet.drawn_nano,
-        credit_limit_nano=wallet.credit_limit_nano,
-        frozen_at=wallet.frozen_at,
-    )
-    if not standing.update(
+    if not as_read(wallet).update(
         funded_nano=F("funded_nano") + change.funded,
         owed_nano=F("owed_nano") + change.owed,
         drawn_nano=F("drawn_nano") + change.drawn,
@@ -237,6 +228,19 @@ def update(wallet: Wallet, change: Change) -> None:
     wallet.funded_nano += change.funded
     wallet.owed_nano += change.owed
     wallet.drawn_nano += change.drawn
+
+
+def as_read(wallet: Wallet) -> QuerySet[Wallet]:
+    """The wallet's row, if what decides about money in it is still what was read: for guarded updates."""
+    return Wallet.objects.filter(
+        pk=wallet.pk,
+        funded_nano=wallet.funded_nano,
+        used_nano=wallet.used_nano,
+        owed_nano=wallet.owed_nano,
+        drawn_nano=wallet.drawn_nano,
+        credit_limit_nano=wallet.credit_limit_nano,
+        frozen_at=wallet.frozen_at,
+    )
 
 
 def _repayment(wallet: Wallet, change: Change, moves: Sequence[ledger.Move]) -> list[ledger.Move]:
