@@ -1,19 +1,13 @@
 """Bookings by hand: what was posted, and what waits for a second person, to be approved or rejected with a reason."""
 
-from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
-from unfold.decorators import action, display
-from unfold.enums import ActionVariant
+from unfold.decorators import display
 
-from accounts.admin import pages
-from accounts.admin.base import ReadOnlyAdmin
-from accounts.admin.reasons import ReasonedForm
-from accounts.admin.requests import actor_of, address_of
+from billing.admin.second_person import SecondPersonAdmin
 from billing.models import Adjustment, Wallet
 from billing.services import adjustments
 from newapi.kernel import money
@@ -29,7 +23,7 @@ def amount_of(adjustment: Adjustment) -> str:
 
 
 @admin.register(Adjustment)
-class AdjustmentAdmin(ReadOnlyAdmin):
+class AdjustmentAdmin(SecondPersonAdmin):
     """Asked for on a wallet's page; decided here, by somebody else."""
 
     list_display = (
@@ -71,7 +65,7 @@ class AdjustmentAdmin(ReadOnlyAdmin):
             },
         ),
     )
-    actions_detail = ("approve", "reject")
+    approved_text = "Approved and posted."
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """The balance only while it waits, the grant only of what comes in."""
@@ -81,10 +75,6 @@ class AdjustmentAdmin(ReadOnlyAdmin):
         if obj is not None and obj.direction == Direction.OUT:
             hidden.add("The grant")
         return [section for section in super().get_fieldsets(request, obj) if section[0] not in hidden]
-
-    def has_decide_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Who may approve and reject what others ask for."""
-        return request.user.has_perm("billing.change_adjustment")
 
     @display(description="Organisation", ordering="wallet__organisation__name")
     def organisation(self, adjustment: Adjustment) -> str:
@@ -111,49 +101,18 @@ class AdjustmentAdmin(ReadOnlyAdmin):
         """If it were posted now."""
         return money.display(_balance_nano(adjustment) + _change_nano(adjustment), adjustment.wallet.currency)
 
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Only what waits can be decided, and not by who asked for it."""
-        found = self.get_object(request, object_id)
-        if found is None or found.state != State.WAITING or found.requested_by_id == request.user.pk:
-            return []
-        return list(super().get_actions_detail(request, object_id))
-
-    @action(description="Approve", icon="check", permissions=["decide"], variant=ActionVariant.PRIMARY)
-    def approve(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Post it."""
-        return self._decide(request, object_id, "Approve", adjustments.approve, "Approved and posted.")
-
-    @action(description="Reject", icon="block", permissions=["decide"], variant=ActionVariant.DANGER)
-    def reject(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Let it lapse."""
-        return self._decide(request, object_id, "Reject", adjustments.reject, "Rejected. Nothing was booked.")
-
-    def _decide(
-        self, request: HttpRequest, object_id: str, verb: str, service: Callable[..., Adjustment], said: str
-    ) -> HttpResponse:
-        adjustment: Adjustment = self.object_or_404(request, object_id)
-        if not self.has_view_permission(request, adjustment) or not self.has_decide_permission(request):
-            raise PermissionDenied
-
-        def act(data: dict[str, Any]) -> HttpResponse:
-            done = service(
-                adjustment=adjustment, actor=actor_of(request), reason=data["reason"], address=address_of(request)
-            )
-            return pages.done(request, said, done)
-
-        return pages.form_page(
-            self,
-            request,
-            title=f"{verb}: {self.amount(adjustment)} for {adjustment.organisation}",
-            intro=f"Asked for by {adjustment.requested_by or 'the platform'} on {adjustment.requested_at:%-d %B %Y}: "
-            f"“{adjustment.reason}”. The balance is {self.balance_now(adjustment)}; after it, it would be "
-            f"{self.balance_then(adjustment)}.",
-            form=ReasonedForm(pages.data_of(request)),
-            submit=verb,
-            act=act,
-            obj=adjustment,
-            is_danger=verb == "Reject",
+    def question(self, obj: Adjustment) -> tuple[str, str]:
+        """The amount; who asked why, and what the balance would be."""
+        return (
+            f"{self.amount(obj)} for {obj.organisation}",
+            f"Asked for by {obj.requested_by or 'the platform'} on {obj.requested_at:%-d %B %Y}: “{obj.reason}”. "
+            f"The balance is {self.balance_now(obj)}; after it, it would be {self.balance_then(obj)}.",
         )
+
+    def decide(self, obj: Adjustment, *, is_approved: bool, **told: Any) -> Adjustment:
+        """Post it, or let it lapse."""
+        service = adjustments.approve if is_approved else adjustments.reject
+        return service(adjustment=obj, **told)
 
 
 def _balance_nano(adjustment: Adjustment) -> int:

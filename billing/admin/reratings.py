@@ -1,6 +1,5 @@
 """Re-ratings in the admin: asked for with a preview of what they come to, decided by a second person, watched."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -9,15 +8,14 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model as AnyModel
 from django.http import HttpRequest, HttpResponse
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
-from unfold.decorators import action, display
-from unfold.enums import ActionVariant
+from unfold.decorators import display
 
 from accounts.admin import pages, panels
 from accounts.admin.base import Endless, ReadOnlyAdmin
-from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from billing.admin.prices import in_words
 from billing.admin.rerating_forms import AskForm, lines_of, previewed
+from billing.admin.second_person import SecondPersonAdmin
 from billing.models import RatingDelta, Rerating
 from billing.services import rerating
 from newapi.kernel import clock, money
@@ -27,7 +25,7 @@ TONES = {State.WAITING: "warning", State.RUNNING: "info", State.DONE: "success",
 
 
 @admin.register(Rerating)
-class ReratingAdmin(ReadOnlyAdmin):
+class ReratingAdmin(SecondPersonAdmin):
     """Adding is asking for one."""
 
     list_display = ("created_at", "model_name", "organisation_or_all", "state_label", "calls", "sum", "requested_by")
@@ -45,15 +43,11 @@ class ReratingAdmin(ReadOnlyAdmin):
         ("What it came to", {"fields": ("calls", "sum")}),
         ("Who did what", {"fields": ("requested_by", "created_at", "decided_by", "done_at")}),
     )
-    actions_detail = ("approve", "reject")
+    approved_text = "Approved. It runs within half a minute."
 
     def has_add_permission(self, request: HttpRequest, obj: AnyModel | None = None) -> bool:
         """Who may ask."""
         return request.user.has_perm("billing.add_rerating")
-
-    def has_decide_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Who may decide on what others ask for."""
-        return request.user.has_perm("billing.change_rerating")
 
     @display(description="Model", ordering="wrong_price__model__name")
     def model_name(self, of: Rerating) -> str:
@@ -122,47 +116,19 @@ class ReratingAdmin(ReadOnlyAdmin):
             context={"lines": lines},
         )
 
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Only what waits can be decided, and not by who asked for it."""
-        found = self.get_object(request, object_id)
-        if found is None or found.state != State.WAITING or found.requested_by_id == request.user.pk:
-            return []
-        return list(super().get_actions_detail(request, object_id))
-
-    @action(description="Approve", icon="check", permissions=["decide"], variant=ActionVariant.PRIMARY)
-    def approve(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Let it run."""
-        return self._decide(request, object_id, "Approve", rerating.approve, "Approved. It runs within half a minute.")
-
-    @action(description="Reject", icon="block", permissions=["decide"], variant=ActionVariant.DANGER)
-    def reject(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Let it lapse."""
-        return self._decide(request, object_id, "Reject", rerating.reject, "Rejected. Nothing was booked.")
-
-    def _decide(
-        self, request: HttpRequest, object_id: str, verb: str, service: Callable[..., Rerating], said: str
-    ) -> HttpResponse:
-        of: Rerating = self.object_or_404(request, object_id)
-        if not self.has_view_permission(request, of) or not self.has_decide_permission(request):
-            raise PermissionDenied
-
-        def act(data: dict[str, Any]) -> HttpResponse:
-            done = service(of=of, actor=actor_of(request), reason=data["reason"], address=address_of(request))
-            return pages.done(request, said, done)
-
-        return pages.form_page(
-            self,
-            request,
-            title=f"{verb}: rate calls of {self.model_name(of)} again",
-            intro=f"Asked for by {of.requested_by or 'the platform'} on {of.created_at:%-d %B %Y}: “{of.reason}”. "
-            f"Calls of {self.organisation_or_all(of)} from {of.since:%Y-%m-%d %H:%M} until {of.until:%Y-%m-%d %H:%M} "
-            f"UTC, at {in_words(of.right_price)} instead of {in_words(of.wrong_price)}.",
-            form=ReasonedForm(pages.data_of(request)),
-            submit=verb,
-            act=act,
-            obj=of,
-            is_danger=verb == "Reject",
+    def question(self, obj: Rerating) -> tuple[str, str]:
+        """The model; who asked why, for which calls, and both prices."""
+        return (
+            f"rate calls of {self.model_name(obj)} again",
+            f"Asked for by {obj.requested_by or 'the platform'} on {obj.created_at:%-d %B %Y}: “{obj.reason}”. "
+            f"Calls of {self.organisation_or_all(obj)} from {obj.since:%Y-%m-%d %H:%M} UTC "
+            f"until {obj.until:%Y-%m-%d %H:%M} UTC, at {in_words(obj.right_price)} instead of {in_words(obj.wrong_price)}.",
         )
+
+    def decide(self, obj: Rerating, *, is_approved: bool, **told: Any) -> Rerating:
+        """Let it run, or lapse."""
+        service = rerating.approve if is_approved else rerating.reject
+        return service(of=obj, **told)
 
 
 @panels.on(Rerating)
