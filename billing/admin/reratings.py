@@ -122,7 +122,8 @@ class ReratingAdmin(SecondPersonAdmin):
             f"rate calls of {self.model_name(obj)} again",
             f"Asked for by {obj.requested_by or 'the platform'} on {obj.created_at:%-d %B %Y}: “{obj.reason}”. "
             f"Calls of {self.organisation_or_all(obj)} from {obj.since:%Y-%m-%d %H:%M} UTC "
-            f"until {obj.until:%Y-%m-%d %H:%M} UTC, at {in_words(obj.right_price)} instead of {in_words(obj.wrong_price)}.",
+            f"until {obj.until:%Y-%m-%d %H:%M} UTC, "
+            f"at {in_words(obj.right_price)} instead of {in_words(obj.wrong_price)}.",
         )
 
     def decide(self, obj: Rerating, *, is_approved: bool, **told: Any) -> Rerating:
