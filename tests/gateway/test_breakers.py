@@ -467,6 +467,7 @@ async def test_failures_by_the_hundred_do_not_send_a_hundred_commands(boards: Bo
 # When Redis is away, and when somebody resets.
 
 
+@pytest.mark.outage
 async def test_while_redis_is_away_what_is_known_holds_and_own_failures_still_open(
     boards: Boards, redis_server: subprocess.Popen[bytes]
 ) -> None:

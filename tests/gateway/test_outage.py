@@ -7,12 +7,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from accounts.models import Organisation
 from newapi.kernel.meters import bank
 from newapi.kernel.secrets import mint_api_key
 from tests.gateway.conftest import Gateway
 from tests.gateway.doors import error_of, posted
 from tests.processes import MockUpstream
+
+pytestmark = pytest.mark.outage
 
 
 @contextmanager
