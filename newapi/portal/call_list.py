@@ -15,6 +15,7 @@ from accounts.models import APIKey, Organisation
 from billing.models import UsageEvent
 from newapi.kernel import clock, ids
 from newapi.portal.periods import Period
+from newapi.portal.typed import bare
 
 CALLS_A_PAGE = 50
 DAY_MS = 86_400_000
@@ -66,9 +67,8 @@ def read_filter(query: QueryDict, *, organisation: Organisation, period: Period)
         if key is None:
             raise Http404("There is no such key for you.")
     outcome = query.get("outcome", "")
-    return CallFilter(
-        period=period, key=key, model=query.get("model", "")[:150], outcome=outcome if outcome in OUTCOMES else ""
-    )
+    model = bare(query.get("model", ""), length_max=150)
+    return CallFilter(period=period, key=key, model=model, outcome=outcome if outcome in OUTCOMES else "")
 
 
 def read_page(wanted: CallFilter, query: QueryDict, *, organisation: Organisation) -> CallPage:

@@ -12,6 +12,7 @@ from accounts.models import APIKey, Organisation, Project
 from newapi.kernel import addresses, clock
 from newapi.portal import limit_fields
 from newapi.portal.limit_fields import LimitFields
+from newapi.portal.typed import bare
 
 ADDRESSES_MAX = 200
 NOTE_MAX = 300
@@ -29,7 +30,7 @@ class ProjectField(forms.ModelChoiceField):
 
 def reason_with(note: str) -> str:
     """For the audit record: who acted, and what they had to say."""
-    note = note.strip()[:NOTE_MAX]
+    note = bare(note, length_max=NOTE_MAX)
     return f"By the member in the portal: {note}" if note else "By the member in the portal"
 
 

@@ -9,6 +9,7 @@ from accounts.limit_words import WHEN_REACHED, read_percents, write_percents
 from accounts.models import Limits
 from accounts.models.limits import default_alert_percents
 from newapi.kernel import money
+from newapi.portal.typed import AmountField
 
 COUNT_MAX = 10**12
 # Limit → its label here.
@@ -46,12 +47,7 @@ class LimitFields(forms.Form):
     body_bytes_max = _count("body_bytes_max")
     output_tokens_max = _count("output_tokens_max")
     stream_seconds_max = _count("stream_seconds_max")
-    budget = forms.CharField(
-        label="Budget",
-        required=False,
-        max_length=24,
-        widget=forms.TextInput(attrs={"placeholder": "No limit", "inputmode": "decimal", "autocomplete": "off"}),
-    )
+    budget = AmountField(label="Budget", required=False, placeholder="No limit")
     budget_window = forms.ChoiceField(label="Budget window", choices=Limits.BudgetWindow.choices)
     budget_alert_percents = forms.CharField(
         label="Budget alerts",
@@ -68,19 +64,6 @@ class LimitFields(forms.Form):
         ].help_text = (
             f"The most it may spend in one window, in {currency}. A call that may cost more than is left answers 402."
         )
-
-    def clean_budget(self) -> int | None:
-        """Decimal text, as nano-units."""
-        text = self.cleaned_data["budget"].strip()
-        if not text:
-            return None
-        try:
-            nano = money.parse(text)
-        except ValueError as error:
-            raise ValidationError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
-        if not 0 <= nano <= money.EXACT_MAX_NANO:
-            raise ValidationError(f"Between 0 and {money.EXACT_MAX_NANO // money.NANO:,}.")
-        return nano
 
     def clean_budget_alert_percents(self) -> list[int]:
         """Text such as `80, 100`, as numbers."""

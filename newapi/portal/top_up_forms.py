@@ -9,8 +9,8 @@ from accounts.models import Organisation
 from billing.models import AutoTopUp, PaymentProvider, Purpose, RechargeAgreement
 from billing.payments import minor
 from billing.payments.registry import SEAMS
-from newapi.kernel import money
 from newapi.portal import top_ups
+from newapi.portal.typed import AmountField, complaint
 
 
 class RefusalForm(forms.Form):
@@ -40,7 +40,7 @@ def minor_of(text: str, provider: PaymentProvider) -> int:
     try:
         amount_minor = minor.parse(text, provider.currency)
     except ValueError as error:
-        raise ValidationError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
+        raise complaint(error) from None
     if not provider.least_minor <= amount_minor <= provider.most_minor:
         raise ValidationError(f"{provider.name} takes {top_ups.range_of(provider)}.")
     return amount_minor
@@ -129,11 +129,7 @@ class TopUpForm(AgreementForm):
 class AutoTopUpForm(AgreementForm):
     """Below which balance, how much, how often."""
 
-    threshold = forms.CharField(
-        label="When the balance falls below",
-        max_length=24,
-        widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),
-    )
+    threshold = AmountField(label="When the balance falls below", least_nano=1)
     amount = MinorField(label="Top up by")
     most_a_month = forms.IntegerField(
         label="At most so often a month",
@@ -150,7 +146,7 @@ class AutoTopUpForm(AgreementForm):
             data,
             needed=needed,
             initial={
-                "threshold": money.plain(kept.threshold_nano) if kept.threshold_nano else "",
+                "threshold": kept.threshold_nano or None,
                 "amount": minor.plain(kept.amount_minor, currency),
                 "most_a_month": kept.most_a_month,
             },
@@ -162,16 +158,6 @@ class AutoTopUpForm(AgreementForm):
             f"{kept.provider.name} takes {top_ups.range_of(kept.provider)}. Should the balance be below the threshold "
             "even then, it is charged again."
         )
-
-    def clean_threshold(self) -> int:
-        """Decimal text, as nano-units."""
-        try:
-            nano = money.parse(self.cleaned_data["threshold"])
-        except ValueError as error:
-            raise ValidationError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
-        if not 0 < nano <= money.EXACT_MAX_NANO:
-            raise ValidationError(f"More than 0 and at most {money.EXACT_MAX_NANO // money.NANO:,}.")
-        return nano
 
     def clean_amount(self) -> int:
         """Decimal text, as minor units within the provider's range."""

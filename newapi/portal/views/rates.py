@@ -9,8 +9,10 @@ from django.views.decorators.http import require_safe
 
 from newapi.kernel import clock
 from newapi.portal import rates as price_list
+from newapi.portal.typed import bare
 
 PER_PAGE = 100
+TEXT_LENGTH_MAX = 100
 
 
 @require_safe
@@ -19,7 +21,7 @@ def rates(request: HttpRequest) -> HttpResponse:
     currencies = price_list.currencies()
     asked = request.GET.get("currency", "")
     currency = asked if asked in currencies else ""
-    text = request.GET.get("q", "").strip()[:100]
+    text = bare(request.GET.get("q", ""), length_max=TEXT_LENGTH_MAX)
     page = Paginator(price_list.rates(currency=currency, text=text), PER_PAGE).get_page(request.GET.get("page"))
     narrowed = {name: value for name, value in (("currency", currency), ("q", text)) if value}
     context = {
