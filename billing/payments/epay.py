@@ -114,6 +114,8 @@ class EPay(PaymentSeam):
             # Status 2 is said of what went back as a whole.
             fallback_minor = paid_minor if str(said["status"]) == "2" else 0
             back_minor = minor.parse(str(back), self.account.currency) if back else fallback_minor
+            if not 0 <= back_minor <= paid_minor:
+                raise ValueError("more went back than was paid")
             payment = str(said["trade_no"])
         except (KeyError, ValueError):
             raise ProviderAway("The provider's answer is not what its documentation says.") from None

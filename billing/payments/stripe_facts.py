@@ -21,6 +21,8 @@ from newapi.kernel import clock
 # Metadata: our reference, and whether we charged by ourselves.
 ORDER = "top_up_order"
 CHARGED_BY_US = "automatic"
+# As many rows as Stripe gives of a list at once.
+REFUNDS_MAX = 100
 _REFUNDS = {
     "succeeded": RefundState.DONE,
     "failed": RefundState.FAILED,
@@ -109,6 +111,7 @@ def facts_of(
     if not reference:
         return None
     currency = str(session.get("currency") or payment["currency"]).upper()
+    _check_lists(charge, refunds, disputes)
     standing = _standing_of_session(session, payment) if session else _standing_of_payment(payment)
     # What we charged by ourselves has no session; it goes by the payment's name from the start.
     by_us = (payment.get("metadata") or {}).get(CHARGED_BY_US)
@@ -130,6 +133,19 @@ def facts_of(
         kept=_kept(payment) if standing == Standing.PAID else None,
         why=_why(payment) if standing == Standing.FAILED else "",
     )
+
+
+def _check_lists(
+    charge: Mapping[str, Any], refunds: Sequence[Mapping[str, Any]], disputes: Sequence[Mapping[str, Any]]
+) -> None:
+    """Raise ValueError when the charge knows of more than is listed: the lists are behind, and will tell it later.
+
+    Booked by its sum now, it would be booked once more under its name then.
+    """
+    listed = sum(refund["amount"] for refund in refunds if _REFUNDS.get(refund["status"]) != RefundState.FAILED)
+    is_whole = len(refunds) < REFUNDS_MAX
+    if (is_whole and listed < (charge.get("amount_refunded") or 0)) or (charge.get("disputed") and not disputes):
+        raise ValueError("the lists are behind")
 
 
 def refunded(refund: Mapping[str, Any], currency: str) -> Refunded:
