@@ -15,11 +15,11 @@ def facts_of(order: TopUpOrder, *, went_back: bool = False) -> Facts | None:
     return facts
 
 
-def pointer_to(order: TopUpOrder, *, payment: str = "", went_back: bool = False) -> Pointer:
-    """How the provider finds an order."""
+def pointer_to(order: TopUpOrder, *, session: str = "", payment: str = "", went_back: bool = False) -> Pointer:
+    """How the provider finds an order. session, payment: the provider's names, should the order not know them yet."""
     return Pointer(
         reference=order.reference,
-        session=order.session_reference,
+        session=order.session_reference or session,
         payment=order.payment_reference or payment,
         went_back=went_back or order.money_back.exists(),
     )

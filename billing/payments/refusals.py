@@ -36,6 +36,10 @@ class GroundMissing(PermissionDenied):
 class ProviderTrouble(Exception):
     """Base of what a provider does to us. The words are for people and hold no secret."""
 
+    def __init__(self, said: str = "") -> None:
+        # Some of them are the provider's, and no database keeps null characters.
+        super().__init__(said.replace("\x00", ""))
+
 
 class ProviderAway(ProviderTrouble):
     """No usable answer. Whether it acted is not known; asking again later may help."""

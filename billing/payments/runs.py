@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from django.core.cache import cache
+from django.db import InterfaceError, OperationalError
 from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
@@ -36,8 +37,29 @@ def alone(job: str, work: Callable[[], int]) -> int:
         _give_back(key, mine)
 
 
-def in_time(things: Iterable[T]) -> Iterator[T]:
-    """One thing after the other, as long as the run has time to begin with it."""
+def each(things: Iterable[T], act: Callable[[T], object], *, what: str) -> int:
+    """Act on one thing after the other as long as the run has time to begin with it. Returns how many worked.
+
+    One that breaks us does not keep the others waiting: it is logged as `what`, and has its next turn when its claim
+    says so. When the database is away, it is so for all of them: its error is raised.
+    """
+    done = 0
+    for thing in _in_time(things):
+        try:
+            done += bool(act(thing))
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            log.exception("%s %s broke off", what, thing)
+    return done
+
+
+def in_words(error: Exception) -> str:
+    """What to show of an error that nobody expected: not its text, which may quote a row or an address."""
+    return f"It could not be worked off ({type(error).__name__}); the log says more."
+
+
+def _in_time(things: Iterable[T]) -> Iterator[T]:
     ends_at = time.monotonic() + RUN_S_MAX
     for thing in things:
         if time.monotonic() > ends_at:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import stripe
 
@@ -25,7 +26,6 @@ stripe.enable_telemetry = False
 
 T = TypeVar("T")
 TOLERANCE_S = 300
-REFUNDS_MAX = 100
 # How names of PaymentIntents begin.
 _PAYMENT = "pi_"
 _WHOLE = ["latest_charge", "payment_method"]
@@ -54,7 +54,7 @@ class Stripe(PaymentSeam):
         try:
             event = json.loads(body)
             name, kind = event["id"], event["type"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise BadNews("This is no event.") from None
         if event.get("object") != "event" or not isinstance(name, str) or not isinstance(kind, str):
             raise BadNews("This is no event.")
@@ -74,7 +74,7 @@ class Stripe(PaymentSeam):
                 stripe_facts.session_for(bill),  # type: ignore[arg-type]
                 {"idempotency_key": bill.reference},
             ),
-            lambda session: Opened(session["url"], session["id"]),
+            _opened,
         )
 
     def look(self, pointer: Pointer) -> Facts | None:
@@ -119,7 +119,7 @@ class Stripe(PaymentSeam):
     def _facts(self, session: Mapping[str, Any], payment: Mapping[str, Any], *, went_back: bool) -> Facts | None:
         charge = payment.get("latest_charge")
         charge = charge if isinstance(charge, dict) else {}
-        asked = {"payment_intent": payment.get("id", ""), "limit": REFUNDS_MAX}
+        asked = {"payment_intent": payment.get("id", ""), "limit": stripe_facts.REFUNDS_MAX}
         refunds, disputes = [], []
         if charge.get("amount_refunded") or went_back:
             refunds = self._do(lambda client: client.v1.refunds.list(asked), _rows)  # type: ignore[arg-type]
@@ -170,6 +170,14 @@ def _is_signed(body: bytes, header: str, secret: str) -> bool:
         return stripe.WebhookSignature.verify_header(body, header, secret, TOLERANCE_S)
     except (stripe.SignatureVerificationError, ValueError):
         return False
+
+
+def _opened(session: dict[str, Any]) -> Opened:
+    """Raises ValueError when there is no page to go to."""
+    page = urlsplit(session["url"] if isinstance(session["url"], str) else "")
+    if page.scheme not in ("https", "http") or not page.netloc or not isinstance(session["id"], str):
+        raise ValueError("no page to pay at")
+    return Opened(session["url"], session["id"])
 
 
 def _as_it_is(found: dict[str, Any]) -> dict[str, Any]:

@@ -4,11 +4,13 @@ News is a hint. What is booked is what the provider answers when it is asked, so
 reordered message can do no more than make us ask once too often.
 """
 
+import json
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
-from django.db import DatabaseError, transaction
+from django.db import transaction
 from django.db.models import F, Q
 from django.urls import reverse
 
@@ -16,11 +18,10 @@ from accounts.models import Notice, User
 from accounts.services import audit, notices
 from billing.errors import BillingRefusal
 from billing.models import PaymentEvent, PaymentProvider, TopUpOrder
-from billing.payments import nudges
+from billing.payments import nudges, runs
 from billing.payments.looking import pointer_to
 from billing.payments.refusals import BadNews, PaymentRefusal, ProviderAway, ProviderTrouble
 from billing.payments.registry import seam_of
-from billing.payments.runs import in_time
 from billing.payments.seam import Facts, Pointer, Standing
 from billing.services import orders
 from newapi.kernel import clock
@@ -49,10 +50,8 @@ def receive(*, provider: PaymentProvider, body: bytes, headers: Mapping[str, str
     """
     if len(body) > BODY_BYTES_MAX:
         raise BadNews("The news is too long.")
-    # No database keeps them, and no provider sends them.
-    if b"\x00" in body or b"\\u0000" in body or b"%00" in body:
-        raise BadNews("The news holds a null character.")
     news = seam_of(provider).read_news(body, headers)
+    _check_payload(news.payload)
     if not 0 < len(news.event_id) <= EVENT_ID_LENGTH_MAX:
         raise BadNews("The news has no proper name.")
     with transaction.atomic():
@@ -69,8 +68,9 @@ def receive(*, provider: PaymentProvider, body: bytes, headers: Mapping[str, str
 def work(*, limit: int = 100) -> int:
     """Work off the news whose turn it is. Returns how much of it is done. Each asks the provider, bounded in time."""
     due = PaymentEvent.objects.filter(state=State.WAITING, next_try_at__lte=clock.now())
-    events = due.select_related("provider").order_by("next_try_at", "pk")[:limit]
-    return sum(_work(event) for event in in_time(list(events)))
+    # What nobody has tried yet goes first, so that a silent provider's news does not hold up everybody's.
+    events = due.select_related("provider").order_by("tries", "next_try_at", "pk")[:limit]
+    return runs.each(list(events), _work, what="payment news")
 
 
 @transaction.atomic
@@ -91,6 +91,10 @@ def dismiss(*, event: PaymentEvent, actor: User | None, reason: str, address: st
 
 def _work(event: PaymentEvent) -> bool:
     """Claim, ask, apply: what crashes between leaves the news waiting, and the next turn books it, once."""
+    if event.tries >= TRIES_MAX:
+        # Each try notes how it ended, unless the worker died of it.
+        _give_to_a_person(event, event.error or "Its last try never ended.")
+        return False
     pause = timedelta(seconds=min(PAUSE_S * 2**event.tries, PAUSE_S_MAX))
     mine = PaymentEvent.objects.filter(pk=event.pk, state=State.WAITING, tries=event.tries)
     if not mine.update(tries=F("tries") + 1, next_try_at=clock.now() + pause):
@@ -104,8 +108,6 @@ def _work(event: PaymentEvent) -> bool:
                 state=State.DONE, order=order, done_at=clock.now(), error=""
             )
         return True
-    except DatabaseError:
-        raise
     except (ProviderAway, NotYet) as error:
         _postpone(event, str(error))
     except (ProviderTrouble, BadNews, SealBroken) as error:
@@ -113,10 +115,21 @@ def _work(event: PaymentEvent) -> bool:
     except BillingRefusal as refusal:
         _postpone(event, " ".join(refusal.messages))
     except Exception as error:
-        # One piece of news that breaks us must not keep the others waiting.
+        # The database's own refusals too: what breaks a constraint now breaks it at the next try.
         log.exception("payment news %s of %s is not worked off", event.pk, event.provider.slug)
-        _postpone(event, f"{type(error).__name__}: {error}")
+        _postpone(event, runs.in_words(error))
     return False
+
+
+def _check_payload(payload: Mapping[str, Any]) -> None:
+    """Raise BadNews for what JSON as databases know it cannot hold: NaN, half a surrogate pair, null characters."""
+    try:
+        text = json.dumps(payload, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except (ValueError, RecursionError):
+        raise BadNews("The news is not proper JSON.") from None
+    if "\\u0000" in text:
+        raise BadNews("The news holds a null character.")
 
 
 def _ask(event: PaymentEvent) -> tuple[TopUpOrder, Facts] | None:
@@ -127,7 +140,7 @@ def _ask(event: PaymentEvent) -> tuple[TopUpOrder, Facts] | None:
         return None
     order = _order_of(event.provider, pointer)
     if order is not None and order.provider_id == event.provider_id:
-        known = pointer_to(order, payment=pointer.payment, went_back=pointer.went_back)
+        known = pointer_to(order, session=pointer.session, payment=pointer.payment, went_back=pointer.went_back)
     else:
         known = pointer
     facts = seam.look(known)

@@ -14,7 +14,7 @@ from tests.payments.fake_stripe import FakeStripe
 USD = 10**9
 
 
-def tell_stripe(fake: FakeStripe, event: dict[str, Any], *, slug: str = "stripe", **how: Any) -> HttpResponse:
+def tell_stripe(fake: FakeStripe, event: dict[str, Any] | bytes, *, slug: str = "stripe", **how: Any) -> HttpResponse:
     """POST one event, signed."""
     body, headers = fake.sign(event, **how)
     return Client().post(

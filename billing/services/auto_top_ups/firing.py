@@ -1,22 +1,19 @@
 """Finding whose balance has fallen, and charging for it, once for each fall."""
 
-import logging
 import uuid
 
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError, transaction
+from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from accounts.models import Notice, Organisation
 from billing.errors import IdempotencyConflict
 from billing.models import AutoTopUp, Purpose, TopUpOrder, Wallet
-from billing.payments.runs import in_time
+from billing.payments.runs import each
 from billing.services import agreements, orders
 from billing.services.auto_top_ups.outcomes import KIND, decline, take_note, tell, tell_of_month, with_news
 from billing.services.auto_top_ups.switching import used_this_month
 from newapi.kernel import clock
-
-log = logging.getLogger(__name__)
 
 _NAMES = uuid.UUID("5b1f0a52-6a0e-4d0b-9a52-0f6f6a7d1c11")
 
@@ -26,9 +23,8 @@ def run(*, limit: int = 100) -> int:
 
     Waits for providers, one after the other, each for its own timeout at most, and begins none late in a run.
     """
-    for kept in with_news()[:limit]:
-        take_note(kept)
-    return sum(_look(kept) for kept in in_time(list(_due()[:limit])))
+    each(list(with_news()[:limit]), take_note, what="taking note of the automatic top-ups of")
+    return each(list(_due()[:limit]), _look, what="the automatic top-up of")
 
 
 def _due() -> QuerySet[AutoTopUp]:
@@ -67,12 +63,6 @@ def _look(kept: AutoTopUp) -> bool:
     except ValidationError as refusal:
         with transaction.atomic():
             decline(kept, " ".join(refusal.messages), once=f"refused:{kept.last_order_id}:{clock.now_ms()}")
-        return False
-    except DatabaseError:
-        raise
-    except Exception:
-        # One that breaks us must not keep the others waiting.
-        log.exception("automatic top-up of organisation %s", kept.organisation_id)
         return False
 
 

@@ -6,12 +6,12 @@ from datetime import timedelta
 from django.db import transaction
 from django.db.models import F, Sum
 
+from billing.errors import BillingRefusal
 from billing.models import MoneyBack, TopUpOrder
-from billing.payments import turns
+from billing.payments import runs, turns
 from billing.payments.looking import facts_of, pointer_to
 from billing.payments.refusals import ProviderAway, ProviderRefused
 from billing.payments.registry import SEAMS, seam_of
-from billing.payments.runs import in_time
 from billing.payments.seam import Refunded, RefundState
 from billing.services.money_back import booking
 from newapi.kernel import clock
@@ -31,22 +31,28 @@ LOOK_AFTER = timedelta(hours=1)
 
 def send_asked(*, limit: int = 50) -> int:
     """Ask for the refunds whose turn it is. Returns how many the provider took. Each is bounded in time."""
-    due = MoneyBack.objects.filter(state=State.ASKED, next_try_at__lte=clock.now()).order_by("next_try_at")
+    due = MoneyBack.objects.filter(state=State.ASKED, next_try_at__lte=clock.now()).order_by("tries", "next_try_at")
     rows = due.select_related("order__provider", "order__organisation", "transaction")[:limit]
-    return sum(_send(row) for row in in_time(list(rows)))
+    return runs.each(list(rows), _send, what="asking for the refund")
 
 
 def _send(row: MoneyBack) -> bool:
+    if row.tries >= TRIES_MAX:
+        return _stop(row, "It was asked for too often without an end.")
     if not _claim(row):
         return False
+    is_last = row.tries + 1 >= TRIES_MAX
     try:
         refunded = _ask(row)
     except ProviderAway as error:
         log.warning("refund %s not answered: %s", row.reference, error)
-        return _stop(row, str(error)) if row.tries + 1 >= TRIES_MAX else False
+        return _stop(row, str(error)) if is_last else False
     except (ProviderRefused, SealBroken, ValueError) as error:
         said = str(error) if isinstance(error, ProviderRefused) else "The provider's settings are broken."
         return _failed(row, said)
+    except Exception as error:
+        log.exception("refund %s breaks the exchange with its provider", row.reference)
+        return _stop(row, runs.in_words(error)) if is_last else False
     if refunded is None:
         return _stop(row, "The provider does not tell whether it went back.")
     return _answered(row, refunded)
@@ -81,11 +87,15 @@ def _has_gone(row: MoneyBack) -> bool | None:
     return {others_minor: False, others_minor + row.amount_minor: True}.get(facts.refunded_minor)
 
 
-@transaction.atomic
 def _answered(row: MoneyBack, refunded: Refunded) -> bool:
-    order = turns.order_in_turn(row.order_id)
     if refunded.state == RefundState.FAILED:
         return _failed(row, refunded.why or "The provider says that it failed.")
+    return _taken(row, refunded)
+
+
+@transaction.atomic
+def _taken(row: MoneyBack, refunded: Refunded) -> bool:
+    order = turns.order_in_turn(row.order_id)
     is_done = refunded.state == RefundState.DONE
     MoneyBack.objects.filter(pk=row.pk, state=State.ASKED).update(
         state=State.DONE if is_done else State.ASKED, provider_reference=refunded.reference, next_try_at=None
@@ -97,10 +107,21 @@ def _answered(row: MoneyBack, refunded: Refunded) -> bool:
     return True
 
 
-@transaction.atomic
 def _failed(row: MoneyBack, why: str) -> bool:
-    booking.undo(row, state=State.FAILED, why=why)
-    booking.warn(row, "failed", "it failed, and the wallet has the money again")
+    """Give the wallet its money again; a frozen one, that takes none, when a person says that it did not go back."""
+    try:
+        return _undo(row, why)
+    except BillingRefusal as refusal:
+        return _stop(row, f"{why} {' '.join(refusal.messages)}")
+
+
+@transaction.atomic
+def _undo(row: MoneyBack, why: str) -> bool:
+    turns.order_in_turn(row.order_id)
+    # Its news may have come before the answer, and have said that it went back.
+    if MoneyBack.objects.filter(pk=row.pk, state=State.ASKED).exists():
+        booking.undo(row, state=State.FAILED, why=why)
+        booking.warn(row, "failed", "it failed, and the wallet has the money again")
     return False
 
 

@@ -30,7 +30,8 @@ def apply(*, order: TopUpOrder, facts: Facts) -> TopUpOrder:
     """Take note of what the provider says of an order. Again is harmless. Returns the order as it stands then.
 
     Credits what was paid, once, when provider, currency and amount are as ordered; otherwise the order becomes a
-    MISMATCH, operators are told, and nothing is credited. Raises BillingRefusal when the wallet does not take it.
+    MISMATCH, operators are told, and nothing is credited; so too when the wallet does not take it. Raises
+    BillingRefusal when what went back of it cannot be booked.
     """
     order = turns.order_in_turn(order.pk)
     if facts.provider_id != order.provider_id:
@@ -49,7 +50,7 @@ def apply(*, order: TopUpOrder, facts: Facts) -> TopUpOrder:
 
 @transaction.atomic
 def credit(order: TopUpOrder, *, paid_minor: int, payment_reference: str) -> None:
-    """Bring what was paid into the wallet, once per payment, with the promotion's bonus.
+    """Bring what was paid into the wallet, once per payment, with the promotion's bonus, less what went back before.
 
     `order` is one that turns.order_in_turn gave in this transaction. Raises BillingRefusal.
     """
@@ -74,14 +75,23 @@ def credit(order: TopUpOrder, *, paid_minor: int, payment_reference: str) -> Non
         polls=0,
     )
     _give_bonus(order)
+    money_back.book_what_went_before(order=order)
     amount = minor.display(paid_minor, order.currency)
     _tell(order, "credited", f"A top-up of {amount} was paid and credited", level=Notice.Level.INFO)
+
+
+@transaction.atomic
+def set_aside(*, order: TopUpOrder, why: str) -> None:
+    """Leave an order that was charged, and that we cannot book, to a person."""
+    order = turns.order_in_turn(order.pk)
+    if order.state == State.CREATED:
+        _mismatch(order, why)
 
 
 def _paid(order: TopUpOrder, facts: Facts) -> None:
     if order.state == State.CREDITED:
         if facts.payment_reference != order.payment_reference:
-            _warn(order, f"twice:{facts.payment_reference}", "was paid twice; give the second payment back")
+            warn(order, f"twice:{facts.payment_reference}", "was paid twice; give the second payment back")
         return
     why = _objection(order, facts) or _credit(order, facts)
     if why:
@@ -89,12 +99,14 @@ def _paid(order: TopUpOrder, facts: Facts) -> None:
 
 
 def _credit(order: TopUpOrder, facts: Facts) -> str:
-    """Credit what was paid as ordered, and keep the means of payment. Returns why not, if the wallet is frozen."""
+    """Credit what was paid as ordered, and keep the means of payment. Returns why not, when the wallet refuses it."""
     try:
         with transaction.atomic():
             credit(order, paid_minor=order.amount_minor, payment_reference=facts.payment_reference)
     except WalletFrozen:
         return "It was paid, but the wallet is frozen."
+    except BillingRefusal as refusal:
+        return f"It was paid, but cannot be credited: {' '.join(refusal.messages)}"
     if order.saves_method and facts.kept:
         kept_methods.keep(
             order=order,
@@ -133,7 +145,7 @@ def _mismatch(order: TopUpOrder, why: str, facts: Facts | None = None) -> None:
         known["payment_reference"] = facts.payment_reference
         known["paid_minor"] = facts.paid_minor if facts.currency == order.currency else None
     _update(order, state=State.MISMATCH, why=why[:300], poll_at=None, **known)
-    _warn(order, "mismatch", f"was paid otherwise than ordered: {why}")
+    warn(order, "mismatch", f"was paid otherwise than ordered: {why}")
 
 
 def _end(order: TopUpOrder, end: State, why: str) -> None:
@@ -176,11 +188,13 @@ def _tell(
     )
 
 
-def _warn(order: TopUpOrder, once: str, what: str) -> None:
+def warn(order: TopUpOrder, once: str, what: str, *, body: str = "") -> None:
+    """Tell the operators, once."""
     notices.post(
         once=f"top_up:{order.pk}:{once}"[:200],
         kind=f"top_up.{once.partition(':')[0]}",
         title=f"The top-up {order.reference} of {order.organisation} {what}",
+        body=body,
         level=Notice.Level.DANGER,
         audience=Notice.Audience.OPERATORS,
         link=reverse("admin:billing_topuporder_change", args=[order.pk]),

@@ -2,15 +2,13 @@
 
 import logging
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 
 from billing.models import AutoTopUp, TopUpOrder
-from billing.payments.refusals import ProviderAway, ProviderRefused
 from billing.payments.registry import seam_of
-from billing.services.orders import opening
-from billing.services.orders.applying import apply
+from billing.payments.seam import Facts
+from billing.services.orders import applying, opening
 from newapi.kernel import clock
-from newapi.kernel.secrets import SealBroken
 
 log = logging.getLogger(__name__)
 
@@ -36,17 +34,25 @@ def charge_saved(*, order_id: int, kept: AutoTopUp) -> bool:
             customer_reference=kept.customer_reference,
             method_reference=kept.method_reference,
         )
-    except ProviderAway as error:
-        log.warning("automatic top-up %s not charged yet: %s", order.reference, error)
+    except Exception as error:
+        opening.not_answered(order, error, in_vain=f"{order.provider.name} could not be reached.")
+        return False
+    try:
+        return _answered(order, facts)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("automatic top-up %s is charged and cannot be booked", order.reference)
         if order.polls + 1 >= opening.TRIES_MAX:
-            opening.fail(order, f"{order.provider.name} could not be reached.")
+            # No failure, after which another order would charge anew.
+            applying.set_aside(order=order, why="It was charged, but cannot be booked; the log says why.")
         return False
-    except (ProviderRefused, SealBroken, ValueError) as error:
-        opening.fail(order, str(error) if isinstance(error, ProviderRefused) else "The provider's settings are broken.")
-        return False
-    # Together: an order that is OPEN is asked for by the provider's name of it, one that is CREATED is charged anew.
-    with transaction.atomic():
-        TopUpOrder.objects.filter(pk=order.pk, state=State.CREATED).update(
-            state=State.OPEN, poll_at=clock.now() + opening.FIRST_POLL, polls=0
-        )
-        return apply(order=order, facts=facts).state in (State.OPEN, State.CREDITED)
+
+
+@transaction.atomic
+def _answered(order: TopUpOrder, facts: Facts) -> bool:
+    """Open and apply together: an OPEN order is asked for by the provider's name of it, a CREATED one charged anew."""
+    TopUpOrder.objects.filter(pk=order.pk, state=State.CREATED).update(
+        state=State.OPEN, poll_at=clock.now() + opening.FIRST_POLL, polls=0
+    )
+    return applying.apply(order=order, facts=facts).state in (State.OPEN, State.CREDITED)

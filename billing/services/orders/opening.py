@@ -10,7 +10,7 @@ from django.urls import reverse
 from billing.models import TopUpOrder
 from billing.payments.refusals import ProviderAway, ProviderRefused
 from billing.payments.registry import seam_of
-from billing.payments.runs import in_time
+from billing.payments.runs import each
 from billing.payments.seam import Bill
 from newapi.kernel import clock
 from newapi.kernel.secrets import SealBroken
@@ -28,10 +28,10 @@ _HERE = "http://127.0.0.1:8000"
 
 def open_waiting(*, limit: int = 50) -> int:
     """Open the orders whose turn it is. Returns how many were opened. Waits for providers, each bounded."""
-    due = TopUpOrder.objects.filter(
-        state=State.CREATED, kind=TopUpOrder.Kind.CHECKOUT, poll_at__lte=clock.now()
-    ).order_by("poll_at")
-    return sum(open_order(order_id=pk) for pk in in_time(list(due.values_list("pk", flat=True)[:limit])))
+    due = TopUpOrder.objects.filter(state=State.CREATED, kind=TopUpOrder.Kind.CHECKOUT, poll_at__lte=clock.now())
+    # What nobody has tried yet goes first, so that a silent provider's orders do not hold up everybody's.
+    found = list(due.order_by("polls", "poll_at").values_list("pk", flat=True)[:limit])
+    return each(found, lambda pk: open_order(order_id=pk), what="opening the top-up with the id")
 
 
 def open_order(*, order_id: int) -> bool:
@@ -45,14 +45,8 @@ def open_order(*, order_id: int) -> bool:
         return False
     try:
         opened = seam_of(order.provider).open(bill_of(order))
-    except ProviderAway as error:
-        log.warning("top-up %s not opened yet: %s", order.reference, error)
-        if order.polls + 1 >= TRIES_MAX:
-            fail(order, f"{order.provider.name} could not be reached. Nothing was charged.")
-        return False
-    except (ProviderRefused, SealBroken, ValueError) as error:
-        log.error("top-up %s cannot be opened: %s", order.reference, type(error).__name__)
-        fail(order, str(error) if isinstance(error, ProviderRefused) else "The provider's settings are broken.")
+    except Exception as error:
+        not_answered(order, error, in_vain=f"{order.provider.name} could not be reached. Nothing was charged.")
         return False
     # Paid already, it stays so; the provider's name of it is worth knowing all the same.
     TopUpOrder.objects.filter(pk=order.pk, session_reference="").update(session_reference=opened.session_reference)
@@ -64,11 +58,34 @@ def open_order(*, order_id: int) -> bool:
 
 
 def claim(order: TopUpOrder) -> bool:
-    """Take an order that is being prepared for one try; the next turn comes after a pause that grows."""
+    """Take an order that is being prepared for one try; the next turn comes after a pause that grows.
+
+    After the last try it fails here, should the worker have died of that one.
+    """
+    if order.polls >= TRIES_MAX:
+        fail(order, "It was begun too often without an end.")
+        return False
     pause = timedelta(seconds=min(RETRY_S * 2**order.polls, RETRY_S_MAX))
     now = clock.now()
     mine = TopUpOrder.objects.filter(pk=order.pk, state=State.CREATED, polls=order.polls, poll_at__lte=now)
     return bool(mine.update(poll_at=now + pause, polls=F("polls") + 1))
+
+
+def not_answered(order: TopUpOrder, error: Exception, *, in_vain: str) -> None:
+    """What becomes of a claimed order whose provider gave no good answer: it waits for its next turn, or has failed.
+
+    It fails at once when the provider refuses; `in_vain` says why after the last try.
+    """
+    if isinstance(error, ProviderRefused | SealBroken | ValueError):
+        log.error("top-up %s is refused: %s", order.reference, type(error).__name__)
+        fail(order, str(error) if isinstance(error, ProviderRefused) else "The provider's settings are broken.")
+        return
+    if isinstance(error, ProviderAway):
+        log.warning("top-up %s is not answered yet: %s", order.reference, error)
+    else:
+        log.error("top-up %s breaks the exchange with its provider", order.reference, exc_info=error)
+    if order.polls + 1 >= TRIES_MAX:
+        fail(order, in_vain)
 
 
 def fail(order: TopUpOrder, why: str) -> bool:

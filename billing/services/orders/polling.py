@@ -3,16 +3,18 @@
 import logging
 from datetime import datetime, timedelta
 
+from django.db import InterfaceError, OperationalError
 from django.db.models import F, Q
 
+from billing.errors import BillingRefusal
 from billing.models import AutoTopUp, TopUpOrder
+from billing.payments import runs
 from billing.payments.looking import facts_of
 from billing.payments.refusals import ProviderTrouble
 from billing.payments.registry import SEAMS
-from billing.payments.runs import in_time
 from billing.payments.seam import Facts, Standing
 from billing.services.orders import opening
-from billing.services.orders.applying import apply
+from billing.services.orders.applying import apply, warn
 from billing.services.orders.charging import charge_saved
 from newapi.kernel import clock
 from newapi.kernel.secrets import SealBroken
@@ -28,6 +30,8 @@ AFTER_END = timedelta(days=2)
 UNDERWAY_MAX = timedelta(days=30)
 # After a credit: when refunds and disputes are asked for, in days since.
 LOOK_BACK_DAYS = (1, 7, 30, 120)
+# A look back without an answer is made up for, hourly, for so long.
+LATE_LOOK_MAX = timedelta(days=2)
 
 
 def poll(*, limit: int = 100) -> int:
@@ -35,7 +39,7 @@ def poll(*, limit: int = 100) -> int:
     by_jobs_of_their_own = Q(state=State.CREATED, kind=TopUpOrder.Kind.CHECKOUT)
     due = TopUpOrder.objects.filter(poll_at__lte=clock.now()).exclude(by_jobs_of_their_own)
     found = due.select_related("organisation", "provider", "user").order_by("poll_at")[:limit]
-    return sum(_poll(order) for order in in_time(list(found)))
+    return runs.each(list(found), _poll, what="asking for the top-up")
 
 
 def _poll(order: TopUpOrder) -> bool:
@@ -45,16 +49,39 @@ def _poll(order: TopUpOrder) -> bool:
     mine = TopUpOrder.objects.filter(pk=order.pk, poll_at=order.poll_at, state=order.state)
     if not mine.update(poll_at=_next(order, now), polls=F("polls") + 1):
         return False
+    facts = None
     try:
         facts = facts_of(order, went_back=order.state == State.CREDITED)
         if facts is not None:
             order = apply(order=order, facts=facts)
-    except (ProviderTrouble, SealBroken) as error:
-        log.warning("top-up %s not asked for: %s", order.reference, type(error).__name__)
-        facts = None
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        _not_noted(order, error, now)
     if order.state == State.OPEN:
         _expire(order, facts, now)
     return True
+
+
+def _not_noted(order: TopUpOrder, error: Exception, now: datetime) -> None:
+    """The provider did not say how it stands, or what it said cannot be booked: operators hear of the latter."""
+    if isinstance(error, ProviderTrouble | SealBroken):
+        log.warning("top-up %s not asked for: %s", order.reference, type(error).__name__)
+    else:
+        log.error("top-up %s cannot be brought up to date", order.reference, exc_info=error)
+        why = " ".join(error.messages) if isinstance(error, BillingRefusal) else runs.in_words(error)
+        warn(order, "stuck", "does not stand as its provider says", body=why)
+    looked = [look for look in _looks(order) if look <= now]
+    if looked and now < looked[-1] + LATE_LOOK_MAX:
+        late = TopUpOrder.objects.filter(pk=order.pk, state=State.CREDITED)
+        late.update(poll_at=now + timedelta(seconds=PAUSE_S_MAX))
+
+
+def _looks(order: TopUpOrder) -> list[datetime]:
+    """When refunds and disputes of it are looked for, in the order of time."""
+    if order.credited_at is None:
+        return []
+    return [order.credited_at + timedelta(days=days) for days in LOOK_BACK_DAYS]
 
 
 def _charge_again(order: TopUpOrder) -> bool:
@@ -68,8 +95,7 @@ def _charge_again(order: TopUpOrder) -> bool:
 def _next(order: TopUpOrder, now: datetime) -> datetime | None:
     """When it is asked for after this time; null: not by itself."""
     if order.state == State.CREDITED:
-        looks = (order.credited_at + timedelta(days=days) for days in LOOK_BACK_DAYS if order.credited_at)
-        return next((look for look in looks if look > now), None)
+        return next((look for look in _looks(order) if look > now), None)
     ends_at = {State.OPEN: now, State.EXPIRED: order.expires_at + AFTER_END}.get(State(order.state))
     if ends_at is None or ends_at < now:
         return None

@@ -9,7 +9,6 @@ from accounts.services import audit
 from billing.models import TopUpOrder
 from billing.payments import minor, nudges, turns
 from billing.payments.refusals import PaymentRefusal
-from billing.services import money_back
 from billing.services.orders.applying import credit
 from billing.services.orders.placing import LIFE
 from newapi.kernel import clock
@@ -48,7 +47,6 @@ def accept_paid(*, order: TopUpOrder, actor: User | None, reason: str, address: 
         raise PaymentRefusal(f"The wallet is in {order.organisation.currency} by now.")
     was = order.why
     credit(order, paid_minor=order.paid_minor, payment_reference=order.payment_reference)
-    money_back.book_what_went_before(order=order)
     audit.record(
         actor=actor,
         action="top_up_order.accept_paid",
