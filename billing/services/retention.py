@@ -1,4 +1,4 @@
-"""Purging usage rows that are past their time: whole months, each with tombstones that keep its sums.
+"""Purging what is past its time: payloads of payment news, and usage rows by whole months, with tombstones.
 
 Rollups and ledger stay. A month goes only if the books of it add up, so that afterwards
 usage + tombstones = rollups = ledger still holds, to the nano, and still finds what is missing.
@@ -15,7 +15,7 @@ from accounts.models import Organisation
 from accounts.services.retention import Left, Purged
 from billing import partitioning
 from billing.models import RollupDay, RollupDirty, UsageEvent, UsagePurge
-from billing.services import book_checks
+from billing.services import book_checks, retention_payloads
 from newapi.kernel import clock, ids
 
 # Months whose sums one run compares; more that do not add up wait for a person.
@@ -24,10 +24,20 @@ NAMES_MAX = 5
 
 
 def purge(*, before: datetime, held: frozenset[int], limit: int) -> Purged:
+    """Remove records of who called and who paid from before a moment: a month of usage, and payloads of payment news.
+
+    Nothing of the organisations (by id) that are held goes. Call it in a transaction.
+    """
+    usage = _purge_month(before, held)
+    news = retention_payloads.erase(before=before, held=held, limit=limit)
+    return Purged(rows=usage.rows + news.rows, parts={**usage.parts, **news.parts}, left=(*usage.left, *news.left))
+
+
+def _purge_month(before: datetime, held: frozenset[int]) -> Purged:
     """Remove the oldest month of usage that lies wholly before a moment, if it may go; its tombstones stay.
 
-    A month goes whole or not at all, whatever `limit` says, and only one in a run. One in which an organisation
-    (by id) is held stays whole, and so does one that is not summed up or does not add up. Call it in a transaction.
+    A month goes whole or not at all, and only one in a run. One in which an organisation is held stays whole, and so
+    does one that is not summed up or does not add up.
     """
     left: list[Left] = []
     compared = 0
