@@ -3,12 +3,16 @@
 import json
 import threading
 from collections import deque
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 # What a fake does with a request instead of answering it well. The latter two have acted by then.
 DOWN, DROPPED, BROKEN_AFTER, DROPPED_AFTER, BUSY = "503", "dropped", "500 after", "dropped after", "429"
+# What it says besides is endless, or takes its time.
+HUGE, SLOW = "huge", "slow"
+HUGE_BYTES = 2 * 1024 * 1024
 
 
 class Wrong(Exception):
@@ -20,13 +24,18 @@ class Wrong(Exception):
 
 
 class FakeServer:
-    """Answers what `respond` says. `is_down`: every request fails. `trouble`: what happens to the next ones."""
+    """Answers what `respond` says. `is_down`: every request fails. `trouble`: what happens to the next ones.
+
+    A SLOW answer begins, and goes on once `patience` is set, or after ten seconds; `left` says which.
+    """
 
     def __init__(self) -> None:
         self.is_down = False
         self.trouble: deque[str] = deque()
         self.asked: list[str] = []
         self.lock = threading.RLock()
+        self.patience = threading.Event()
+        self.left: deque[bool] = deque()
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -74,16 +83,25 @@ class FakeServer:
                 return self._drop(handler)
             if trouble == BROKEN_AFTER:
                 status, answer = 500, {"error": {"message": "Oops", "type": "api_error"}}
-            return self._send(handler, status, answer)
+            if trouble == HUGE:
+                answer = {**answer, "more": "x" * HUGE_BYTES}
+            return self._send(handler, status, answer, waits=trouble == SLOW)
 
-    @staticmethod
-    def _send(handler: BaseHTTPRequestHandler, status: int, answer: dict[str, Any]) -> None:
+    def _send(
+        self, handler: BaseHTTPRequestHandler, status: int, answer: dict[str, Any], *, waits: bool = False
+    ) -> None:
         content = json.dumps(answer).encode()
         handler.send_response(status)
         handler.send_header("Content-Type", "application/json")
         handler.send_header("Content-Length", str(len(content)))
         handler.end_headers()
-        handler.wfile.write(content)
+        if waits:
+            handler.wfile.write(content[:1])
+            handler.wfile.flush()
+            self.left.append(self.patience.wait(10))
+            content = content[1:]
+        with suppress(BrokenPipeError, ConnectionResetError):
+            handler.wfile.write(content)
 
     @staticmethod
     def _drop(handler: BaseHTTPRequestHandler) -> None:
