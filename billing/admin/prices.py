@@ -14,6 +14,7 @@ from accounts.admin import pages
 from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.requests import actor_of, address_of
 from billing.admin import price_forms, price_preview
+from billing.admin.prefilled import initial_of
 from billing.admin.price_forms import PublishForm
 from billing.models import PriceVersion
 from billing.pricing import EXTRAS
@@ -194,5 +195,6 @@ class PriceVersionAdmin(ReadOnlyAdmin):
     def _initial(self, request: HttpRequest) -> dict[str, Any]:
         """What the form begins with: all of the version that `like` names, or what the address says."""
         wanted = request.GET.get("like", "")
-        version = PriceVersion.objects.filter(pk=int(wanted)).first() if wanted.isdecimal() else None
-        return request.GET.dict() if version is None else price_forms.like(version)
+        is_id = wanted.isascii() and wanted.isdigit() and len(wanted) < 19
+        version = PriceVersion.objects.filter(pk=int(wanted)).first() if is_id else None
+        return initial_of(request, PublishForm) if version is None else price_forms.like(version)

@@ -21,6 +21,7 @@ from accounts.admin import pages, panels
 from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
+from billing.admin.prefilled import initial_of
 from billing.admin.promotion_forms import ReviewForm, SubmitForm
 from billing.models import Promotion, PromotionUse
 from billing.services import promotion_rules, promotions
@@ -139,7 +140,7 @@ class PromotionAdmin(ReadOnlyAdmin):
             request,
             title="Hand in a promotion",
             intro="It runs after somebody else has entered its legal review, and never changes after this page.",
-            form=SubmitForm(pages.data_of(request), initial=request.GET.dict()),
+            form=SubmitForm(pages.data_of(request), initial=initial_of(request, SubmitForm)),
             submit="Hand in",
             act=act,
         )

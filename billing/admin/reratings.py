@@ -13,6 +13,7 @@ from unfold.decorators import display
 from accounts.admin import pages, panels
 from accounts.admin.base import Endless, ReadOnlyAdmin
 from accounts.admin.requests import actor_of, address_of
+from billing.admin.prefilled import initial_of
 from billing.admin.prices import in_words
 from billing.admin.rerating_forms import AskForm, lines_of, previewed
 from billing.admin.second_person import SecondPersonAdmin
@@ -91,7 +92,7 @@ class ReratingAdmin(SecondPersonAdmin):
         if not self.has_add_permission(request):
             raise PermissionDenied
         now = clock.now().replace(second=0, microsecond=0)
-        initial = {"since": now - timedelta(days=1), "until": now - timedelta(hours=2), **request.GET.dict()}
+        initial = {"since": now - timedelta(days=1), "until": now - timedelta(hours=2), **initial_of(request, AskForm)}
         form = AskForm(pages.data_of(request), initial=initial)
         is_preview = "_preview" in request.POST
         lines = previewed(form) if is_preview and form.is_valid() else []

@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
 from django.db.models import Model
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
@@ -20,6 +21,7 @@ from accounts.services import audit
 from billing import statements
 from billing.admin import statements as statement_pages
 from billing.admin import wallet_views
+from billing.admin.prefilled import initial_of
 from billing.admin.wallet_acts import WalletActs
 from billing.admin.wallet_forms import CreditForm, DebitForm, MoneyForm, OpenForm
 from billing.errors import IdempotencyConflict
@@ -32,10 +34,13 @@ Direction = Adjustment.Direction
 
 
 @receiver(organisation_added)
-def open_wallet(sender: Any, organisation: Organisation, actor: User, reason: str, **kwargs: Any) -> Wallet:
+@transaction.atomic
+def open_wallet(
+    sender: Any, organisation: Organisation, actor: User, reason: str, address: str | None = None, **kwargs: Any
+) -> Wallet:
     """An organisation that was added gets its wallet in the same transaction."""
     wallet = wallets.open(organisation=organisation)
-    audit.record(actor=actor, action="wallet.open", target=wallet, reason=reason)
+    audit.record(actor=actor, action="wallet.open", target=wallet, reason=reason, address=address)
     return wallet
 
 
@@ -86,7 +91,7 @@ class WalletAdmin(WalletActs):
             organisation = data["organisation"]
             if Wallet.objects.filter(organisation=organisation, currency=organisation.currency).exists():
                 raise ValidationError({"organisation": "It has a wallet already."})
-            wallet = open_wallet(type(self), organisation, actor_of(request), data["reason"])
+            wallet = open_wallet(type(self), organisation, actor_of(request), data["reason"], address_of(request))
             return pages.done(request, f"Opened a wallet for {organisation}.", wallet)
 
         return pages.form_page(
@@ -94,7 +99,7 @@ class WalletAdmin(WalletActs):
             request,
             title="Open a wallet",
             intro="In the organisation's currency. Organisations added here have one already.",
-            form=OpenForm(pages.data_of(request), initial=request.GET.dict()),
+            form=OpenForm(pages.data_of(request), initial=initial_of(request, OpenForm)),
             submit="Open it",
             act=act,
         )
