@@ -17,6 +17,12 @@ _PPM_OF_A_PERCENT = 10_000
 _LEAST, _MOST = (Decimal(ppm) / _PPM_OF_A_PERCENT for ppm in (price_map.MARKUP_PPM_MIN, price_map.MARKUP_PPM_MAX))
 
 
+class ChosenForm(ReasonedForm):
+    """That what is published is what was chosen when the page was opened, and not what somebody chose since."""
+
+    chosen = forms.CharField(max_length=64, widget=forms.HiddenInput)
+
+
 class UploadForm(ReasonedForm):
     """A price list, and what its prices become here."""
 

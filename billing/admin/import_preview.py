@@ -1,5 +1,6 @@
 """What the page of a price list shows: its rows, what each would do, and how many there are of each kind."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -87,6 +88,12 @@ def context_of(of: PriceImport, asked: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
+def mark_of(of: PriceImport) -> str:
+    """Which rows are chosen, as a short text that is another for any other choice."""
+    rows = imports.chosen_rows(of).order_by("pk").values_list("pk", flat=True)
+    return hashlib.sha256(",".join(map(str, rows)).encode()).hexdigest()
+
+
 def plan_of(of: PriceImport) -> str:
     """What publishing would do, in a sentence or two."""
     rows = list(imports.chosen_rows(of)[: imports.PUBLISHED_MAX + 1])
@@ -96,11 +103,13 @@ def plan_of(of: PriceImport) -> str:
     free = sum(one.draft.is_free for one in acting)
     now = len(acting) - len(held)
     when = "at once" if of.effective_from is None else f"from {of.effective_from:%Y-%m-%d %H:%M} UTC"
-    parts = [f"{len(acting)} prices in {of.currency} for the price group “{of.price_group}”: {now} {when}."]
+    prices = "1 price" if len(acting) == 1 else f"{len(acting):,} prices"
+    parts = [f"{prices} in {of.currency} for the price group “{of.price_group}”: {now:,} {when}."]
     if held:
-        parts.append(f"{len(held)} become dearer and hold once they have been announced, from {min(held):%Y-%m-%d}.")
+        dearer = "1 becomes dearer and holds" if len(held) == 1 else f"{len(held):,} become dearer and hold"
+        parts.append(f"{dearer} once announced for the notice period, from {min(held):%Y-%m-%d} at the earliest.")
     if free:
-        parts.append(f"{free} make their models free.")
+        parts.append("1 makes its model free." if free == 1 else f"{free:,} make their models free.")
     return " ".join([*parts, "A published price never changes; another one replaces it."])
 
 

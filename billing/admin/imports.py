@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model as AnyModel
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -18,7 +18,7 @@ from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from billing.admin import import_preview
-from billing.admin.import_forms import UploadForm
+from billing.admin.import_forms import ChosenForm, UploadForm
 from billing.models import PriceImport, PriceImportRow
 from billing.services import imports
 
@@ -64,9 +64,8 @@ class PriceImportAdmin(ReadOnlyAdmin):
         """The same people, while nothing is decided."""
         if not self.has_add_permission(request) or not self.has_view_permission(request):
             return False
-        if object_id is None:
-            return True
-        return PriceImport.objects.filter(pk=object_id, state=PriceImport.State.PREVIEW).exists()
+        of = self.get_object(request, object_id) if object_id is not None else None
+        return of is None or of.state == PriceImport.State.PREVIEW
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -115,12 +114,17 @@ class PriceImportAdmin(ReadOnlyAdmin):
     def publish(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Publish what is chosen, for a reason."""
         of = self._seen(request, object_id)
+        chosen = import_preview.mark_of(of)
 
         def act(data: dict[str, Any]) -> HttpResponse:
+            if data["chosen"] != chosen:
+                raise ValidationError("Somebody has changed the choice since this page was opened. Go back to it.")
             made = imports.publish(of=of, actor=actor_of(request), reason=data["reason"], address=address_of(request))
-            return pages.done(request, f"Published {len(made)} prices of {of.name}.", of)
+            prices = "1 price" if len(made) == 1 else f"{len(made):,} prices"
+            return pages.done(request, f"Published {prices} of {of.name}.", of)
 
-        return self._decide(request, of, "Publish the chosen prices", import_preview.plan_of(of), "Publish", act)
+        form = ChosenForm(pages.data_of(request), initial={"chosen": chosen})
+        return self._decide(request, of, "Publish the chosen prices", import_preview.plan_of(of), "Publish", act, form)
 
     @action(description="Discard", icon="delete", permissions=["decide"], variant=ActionVariant.DANGER)
     def discard(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -132,7 +136,8 @@ class PriceImportAdmin(ReadOnlyAdmin):
             return pages.done(request, "Nothing of it is published.", of)
 
         intro = "Nothing of it is published, and its rows are forgotten. The list can be uploaded again."
-        return self._decide(request, of, f"Discard “{of.name}”?", intro, "Discard", act, is_danger=True)
+        form = ReasonedForm(pages.data_of(request))
+        return self._decide(request, of, f"Discard “{of.name}”?", intro, "Discard", act, form, is_danger=True)
 
     def _seen(self, request: HttpRequest, object_id: str) -> PriceImport:
         of: PriceImport = self.object_or_404(request, object_id)
@@ -150,7 +155,8 @@ class PriceImportAdmin(ReadOnlyAdmin):
                 shown, chosen = (_ids(request.POST.getlist(name)) for name in ("shown", "chosen"))
                 imports.choose(of=of, shown=shown, chosen=chosen)
         except ValidationError as error:
-            return pages.done(request, " ".join(error.messages), of)
+            messages.error(request, " ".join(error.messages))
+            return HttpResponseRedirect(pages.object_url(of))
         if act == "publish":
             return HttpResponseRedirect(reverse("admin:billing_priceimport_publish", args=[of.pk]))
         query = request.GET.urlencode()
@@ -164,6 +170,7 @@ class PriceImportAdmin(ReadOnlyAdmin):
         intro: str,
         submit: str,
         act: Callable[[dict[str, Any]], HttpResponse],
+        form: ReasonedForm,
         *,
         is_danger: bool = False,
     ) -> HttpResponse:
@@ -172,7 +179,7 @@ class PriceImportAdmin(ReadOnlyAdmin):
             request,
             title=title,
             intro=intro,
-            form=ReasonedForm(pages.data_of(request)),
+            form=form,
             submit=submit,
             act=act,
             obj=of,

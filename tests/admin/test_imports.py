@@ -71,7 +71,7 @@ def test_a_list_is_uploaded_looked_at_and_published(boss: Client, root: User, mo
     asked = pages.text(boss.get(pages.act(of, "publish")))
     assert "3 prices in USD" in asked
     assert "2 at once" in asked
-    assert "1 become dearer" in asked
+    assert "1 becomes dearer" in asked
     answer = pages.send(boss, pages.act(of, "publish"))
     assert answer.status_code == 302
     assert models["new"].prices.get().input_nano == 2 * NANO
@@ -89,7 +89,7 @@ def test_nothing_is_published_that_was_unticked(boss: Client, models: dict[str, 
     sent = {"act": "publish", "shown": shown, "chosen": [ids["new"], ids["gratis"], "9" * 30, "x"]}
     answer = boss.post(pages.act(of, "preview"), sent)
     assert answer.url == pages.act(of, "publish")
-    assert "1 make their models free" in pages.text(boss.get(answer.url))
+    assert "1 makes its model free" in pages.text(boss.get(answer.url))
     pages.send(boss, answer.url)
     assert models["gratis"].prices.latest("pk").is_free
     assert models["cheaper"].prices.count() == 1
@@ -107,16 +107,49 @@ def test_all_or_none_are_chosen_by_one_button(boss: Client, models: dict[str, Mo
         assert "Nothing is chosen" in pages.text(pages.send(boss, pages.act(of, "publish")))
 
 
+def test_what_somebody_else_chose_meanwhile_is_not_published(boss: Client, models: dict[str, Model]) -> None:
+    upload(boss)
+    of = PriceImport.objects.get()
+    url = pages.act(of, "publish")
+    opened = {**pages.fields(boss, url), "reason": pages.REASON}
+    boss.post(pages.act(of, "preview"), {"act": "none"})
+    one = of.rows.get(listed_name="new").pk
+    boss.post(pages.act(of, "preview"), {"act": "save", "shown": [one], "chosen": [one]})
+    stale = boss.post(url, opened)
+    assert "Somebody has changed the choice" in pages.text(stale)
+    assert models["new"].prices.count() == 0
+    assert "1 price in USD" in unescape(pages.text(boss.get(url)))
+    assert pages.send(boss, url).status_code == 302
+    assert models["new"].prices.count() == 1
+
+
+def test_a_choice_of_a_list_that_was_decided_meanwhile_is_refused_as_such(
+    boss: Client, models: dict[str, Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(boss)
+    of = PriceImport.objects.get()
+    chosen = imports.choose_all
+
+    def after_the_other(**told: Any) -> None:
+        imports.discard(of=of, actor=None, reason=pages.REASON)
+        chosen(**told)
+
+    monkeypatch.setattr(imports, "choose_all", after_the_other)
+    answer = boss.post(pages.act(of, "preview"), {"act": "all"}, follow=True)
+    *_, told = answer.context["messages"]
+    assert (told.level_tag, told.message) == ("error", "This list has been decided on already.")
+
+
 def test_the_rows_can_be_narrowed(boss: Client, models: dict[str, Model]) -> None:
     upload(boss)
-    assert "1 rows" in preview(boss, "same")
+    assert "1 row," in preview(boss, "same")
     assert ">same" in preview(boss, "same")
     assert "elsewhere" in preview(boss, "unknown")
     assert "3 rows" in preview(boss, "")
     assert "3 rows" in preview(boss, "nonsense")
     of = PriceImport.objects.get()
     found = pages.text(boss.get(pages.act(of, "preview"), {"show": "all", "q": "CHEAP", "page": "99"}))
-    assert "1 rows" in found
+    assert "1 row," in found
     none = pages.text(boss.get(pages.act(of, "preview"), {"show": "all", "q": "zzz"}))
     assert "No row of this kind is named so" in none
 
