@@ -16,6 +16,7 @@ from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from billing.admin.code_forms import DownloadForm, MakeForm, VoidForm
 from billing.admin.code_words import redeemed_of, summary_of
+from billing.admin.prefilled import initial_of
 from billing.models import CodeBatch
 from billing.services import codes
 
@@ -36,16 +37,22 @@ class BatchActs(ReadOnlyAdmin):
         """Fill in, look at what it comes to, have them made."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = MakeForm(pages.data_of(request), initial=request.GET.dict())
+        form = MakeForm(pages.data_of(request), initial=initial_of(request, MakeForm))
         is_final = "_make" in request.POST
         lines = summary_of(form.draft()) if request.method == "POST" and form.is_valid() else ()
 
         def act(data: dict[str, Any]) -> HttpResponse:
-            if not cache.add(f"codes:form:{actor_of(request).pk}:{data['once']}", 1, ONCE_S):
+            once = f"codes:form:{actor_of(request).pk}:{data['once']}"
+            if not cache.add(once, 1, ONCE_S):
                 raise ValidationError("This page was sent before, and its codes are being made. See the list.")
-            batch = codes.make(
-                **form.order(), actor=actor_of(request), reason=data["reason"], address=address_of(request)
-            )
+            try:
+                batch = codes.make(
+                    **form.order(), actor=actor_of(request), reason=data["reason"], address=address_of(request)
+                )
+            except BaseException:
+                # Nothing was made, so the page may be sent again.
+                cache.delete(once)
+                raise
             return pages.done(request, f"{batch.count:,} codes of “{batch}” are being made.", batch)
 
         return pages.form_page(

@@ -8,6 +8,7 @@ from django.db.models import Count, Model, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import URLPattern, path, reverse
+from redis.exceptions import RedisError
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 
@@ -120,8 +121,12 @@ class CodeBatchAdmin(BatchActs):
         ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """And how many wrong tries there were."""
-        return super().changelist_view(request, {**(extra_context or {}), "tries": tries.counts()})
+        """And how many wrong tries there were, if Redis can be asked."""
+        try:
+            counted = tries.counts()
+        except (RedisError, OSError):
+            counted = None
+        return super().changelist_view(request, {**(extra_context or {}), "tries": counted})
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
         """And the bar, as long as codes are made."""

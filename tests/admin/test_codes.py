@@ -6,10 +6,12 @@ from html import unescape
 from typing import Any
 
 import pytest
+from django.conf import LazySettings
 from django.test import Client
 from django.urls import reverse
 
 from accounts.models import AuditEvent, Organisation, User
+from accounts.services import audit
 from billing.models import CodeBatch, Redemption, RedemptionCode
 from billing.services import codes
 from billing.services.codes import tries
@@ -65,6 +67,23 @@ def test_an_order_that_is_sent_twice_is_made_once(boss: Client) -> None:
     again = boss.post(pages.add(CodeBatch), sent)
     assert "was sent before" in read(again)
     assert CodeBatch.objects.count() == 1
+
+
+def test_an_order_that_could_not_be_made_can_be_sent_again(
+    boss: Client, acme: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = {**pages.fields(boss, pages.add(CodeBatch)), "reason": pages.REASON, **order(), "_make": ""}
+    with monkeypatch.context() as broken:
+        broken.setattr(audit, "record", _broken)
+        with pytest.raises(RuntimeError, match="the database is away"):
+            boss.post(pages.add(CodeBatch), sent)
+    assert not CodeBatch.objects.exists()
+    assert boss.post(pages.add(CodeBatch), sent).status_code == 302
+    assert CodeBatch.objects.count() == 1
+
+
+def _broken(**told: Any) -> None:
+    raise RuntimeError("the database is away")
 
 
 @pytest.mark.req("BIL-03")
@@ -196,6 +215,15 @@ def test_failed_tries_are_told_as_counts(boss: Client) -> None:
     for _ in range(tries.WRONG_PER_HOUR_MAX - 3):
         tries.note_wrong()
     assert "Redemption pauses" in read(boss.get(pages.list_of(CodeBatch)))
+
+
+def test_the_list_opens_while_redis_is_away(boss: Client, settings: LazySettings) -> None:
+    batch = vouchers.made(2)
+    away = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
+    settings.CACHES = {"default": away}
+    page = read(boss.get(pages.list_of(CodeBatch)))
+    assert pages.change(batch) in page
+    assert "Redis is out of reach" in page
 
 
 @pytest.mark.req("ACC-38")
