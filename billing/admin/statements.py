@@ -70,7 +70,7 @@ def page(admin: ModelAdmin, request: HttpRequest, *, obj: Model, title: str, rea
     found = form.statement(read)
     wanted = request.GET.get("format", "")
     if found is not None and wanted in FILES:
-        return _download(request, obj, found, wanted, f"statement-{form['first'].value()}-{form['last'].value()}")
+        return _download(request, obj, found, wanted, "statement-{first}-{last}".format(**form.cleaned_data))
     context: dict[str, Any] = {
         **admin.admin_site.each_context(request),
         "opts": admin.opts,

@@ -1,5 +1,6 @@
 """What lists and pages of wallets show of each: amounts in the wallet's currency, and whether it is frozen."""
 
+from django.db.models import F
 from unfold.decorators import display
 
 from billing.models import Wallet
@@ -9,7 +10,7 @@ from newapi.kernel import money
 class WalletColumns:
     """Read from the wallet's running totals."""
 
-    @display(description="Balance", ordering="funded_nano")
+    @display(description="Balance", ordering=F("funded_nano") - F("used_nano") + F("owed_nano"))
     def balance(self, wallet: Wallet) -> str:
         """What is posted; open holds are not in it."""
         return money.display(wallet.balance_nano, wallet.currency)

@@ -296,6 +296,21 @@ def test_a_period_that_cannot_be_is_said(boss: Client, acme: Organisation, query
     assert not AuditEvent.objects.filter(action="statement.export").exists()
 
 
+def test_a_statement_is_named_after_its_days_however_they_were_typed(boss: Client, acme: Organisation) -> None:
+    typed = {"first": "01/02/2026\n", "last": " Mar 4 2026", "by": "day", "format": "csv"}
+    file = boss.get(pages.act(acme.wallets.get(), "statement"), typed)
+    assert file["Content-Disposition"] == 'attachment; filename="statement-2026-01-02-2026-03-04.csv"'
+
+
+def test_wallets_are_sorted_by_what_is_in_them(boss: Client, acme: Organisation, globex: Organisation) -> None:
+    Wallet.objects.filter(organisation=acme).update(funded_nano=500 * NANO, used_nano=490 * NANO)
+    Wallet.objects.filter(organisation=globex).update(funded_nano=100 * NANO, used_nano=120 * NANO, owed_nano=40 * NANO)
+    listed = boss.get(pages.list_of(Wallet), {"o": "2"}).context["cl"].result_list
+    assert [wallet.organisation for wallet in listed] == [acme, globex]
+    listed = boss.get(pages.list_of(Wallet), {"o": "-2"}).context["cl"].result_list
+    assert [wallet.organisation for wallet in listed] == [globex, acme]
+
+
 def test_statements_need_the_right(staff: Callable[..., Client], acme: Organisation) -> None:
     account = LedgerAccount.objects.get(kind="clearing")
     nobody, viewer = staff("billing.view_usageevent"), staff("billing.view_wallet", "billing.view_ledgeraccount")
