@@ -7,7 +7,9 @@ MASK = "•••"
 DEPTH_MAX = 12
 TEXT_LENGTH_MAX = 500
 # Whole words between underscores, so that `signature` is one and `design` is none.
-_SECRET = re.compile(r"(^|_)(secret|sign|signature|key|token|password|fingerprint|email|phone|address|url)(_|$)", re.I)
+_SECRET = re.compile(
+    r"(^|_)(secret|sign|signature|key|token|password|fingerprint|email|phone|address|url|name|buyer|ip)(_|$)", re.I
+)
 
 
 def shown(payload: Any, *, depth: int = 0) -> Any:
