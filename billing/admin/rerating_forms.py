@@ -53,14 +53,15 @@ def previewed(form: AskForm) -> list[tuple[str, str]]:
 def lines_of(told: Estimate, currency: str) -> list[tuple[str, str]]:
     """An estimate, the largest differences first."""
     more = "" if told.is_whole else ", of the first part of the span; the rest is not in this preview"
-    lines = [(f"{told.seen:,} calls were charged at the wrong price{more}", _signed(told.nano, currency))]
+    seen = "1 call was" if told.seen == 1 else f"{told.seen:,} calls were"
+    lines = [(f"{seen} charged at the wrong price{more}", _signed(told.nano, currency))]
     sums = sorted(told.sums.items(), key=lambda pair: -abs(pair[1][1]))
     lines += [
-        (f"{organisation}: {calls:,} calls", _signed(nano, currency))
+        (f"{organisation}: {calls:,} call{'' if calls == 1 else 's'}", _signed(nano, currency))
         for organisation, (calls, nano) in sums[:NAMED_MAX]
     ]
-    if len(sums) > NAMED_MAX:
-        lines.append((f"and {len(sums) - NAMED_MAX} more organisations", ""))
+    if rest := len(sums[NAMED_MAX:]):
+        lines.append((f"and {rest} more organisation{'' if rest == 1 else 's'}", ""))
     return lines
 
 

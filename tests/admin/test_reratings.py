@@ -49,9 +49,9 @@ def test_it_is_previewed_asked_for_approved_by_another_and_run(
 ) -> None:
     url = pages.add(Rerating)
     page = unescape(pages.text(pages.send(boss, url, **asked, _preview="")))
-    assert "1 calls were charged at the wrong price" in page
+    assert "1 call was charged at the wrong price" in page
     assert "0.0030 USD given back" in page
-    assert "Acme: 1 calls" in page
+    assert "Acme: 1 call" in page
     assert not Rerating.objects.exists()
 
     assert pages.send(boss, url, **asked).status_code == 302
