@@ -36,7 +36,7 @@ BACK_TONES = {
     MoneyBack.State.FAILED: "danger",
     MoneyBack.State.WON: "success",
 }
-# As many events of one order as its page shows, newest first.
+# As many acts on one order, and as many events of it, as its page shows: the newest.
 EVENTS_MAX = 100
 
 
@@ -83,7 +83,7 @@ def _ordered(order: TopUpOrder) -> Iterator[Step]:
 def _acts(order: TopUpOrder) -> Iterator[Step]:
     """What people did to it, as the audit record has it."""
     acts = AuditEvent.objects.filter(object_type=order._meta.label_lower, object_id=str(order.pk))
-    for event in acts.select_related("actor").order_by("pk")[:EVENTS_MAX]:
+    for event in acts.select_related("actor").order_by("-pk")[:EVENTS_MAX]:
         verb = event.action.rpartition(".")[2].replace("_", " ").capitalize()
         yield Step(event.at, verb, "warning", f"by {event.actor or 'the platform'}: {event.reason}")
 

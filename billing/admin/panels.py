@@ -96,6 +96,12 @@ def price_of(request: HttpRequest, obj: AnyModel) -> panels.Panel | None:
         )
     return panels.Panel(
         title="Price now",
-        lines=tuple((f"{version.currency}, {version.price_group}", in_words(version)) for version in current),
+        lines=tuple((_where(version), in_words(version)) for version in current),
         links=tuple(links),
     )
+
+
+def _where(version: PriceVersion) -> str:
+    """Who pays it: the currency, the price group, and the place if it has one."""
+    place = f", callers in {version.region}" if version.region else ""
+    return f"{version.currency}, {version.price_group}{place}"

@@ -17,7 +17,7 @@ ROWS_MAX = 50
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of one of the tables. `url` is empty where the person may not open it."""
+    """A line of one of the tables. `url`: the page of what it is about; whoever sees the table may open it."""
 
     cells: tuple[str, ...]
     url: str
