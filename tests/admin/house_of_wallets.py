@@ -11,13 +11,13 @@ from newapi.kernel.money import NANO
 REASON = "Because the house needs one"
 
 
-def fill(*, organisation: Organisation, user: User, model: Model) -> None:
-    """A row each."""
+def fill(*, organisation: Organisation, user: User, model: Model, name: str = "house-of-wallets") -> None:
+    """A row each. `name`: another one for each wallet."""
     wallets.credit(
         organisation=organisation,
         amount_nano=NANO,
         kind=LedgerTransaction.Kind.GRANT,
-        idempotency_key="house-of-wallets",
+        idempotency_key=name,
         actor=None,
         reason=REASON,
         terms=Terms(model=model),

@@ -12,10 +12,12 @@ from django.test.utils import CaptureQueriesContext
 
 import newapi.urls  # noqa: F401 - puts the admin site together
 from accounts.admin.base import GovernedAdmin, ReadOnlyAdmin
+from billing.services import agreements
 from tests import cast
 from tests.admin import house as houses
-from tests.admin import pages
+from tests.admin import house_of_codes, house_of_wallets, pages, price_records
 from tests.admin.house import House
+from tests.billing import offers
 
 OUR_APPS = ("accounts", "channels", "billing", "moderation")
 EVERY_MODEL = sorted(admin.site._registry, key=lambda model: model._meta.label)
@@ -142,6 +144,12 @@ def _more(house: House, number: int) -> None:
     api_key = cast.api_key(organisation, owner).api_key
     channel = cast.channel(f"Channel {number}")
     model = cast.model(f"model-{number}", on=channel)
-    houses.usage(api_key, model, channel, model.prices.get())
+    event = houses.usage(api_key, model, channel, model.prices.get())
     for name in ("rollup15m", "rolluphour", "rollupday", "rollupmonth"):
         houses.rollup(apps.get_model("billing", name), api_key, model, channel)
+    price_records.fill(model=model, actor=owner, usage=event)
+    house_of_wallets.fill(organisation=organisation, user=owner, model=model, name=f"wallet-{number}")
+    house_of_codes.fill(organisation=organisation, user=owner)
+    offers.traces(organisation, owner)
+    agreement = agreements.publish(version=f"v{number}", text="We agree.", actor=owner, reason=pages.REASON)
+    agreements.accept(agreement=agreement, organisation=organisation, user=owner)
