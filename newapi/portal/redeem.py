@@ -8,6 +8,7 @@ import ipaddress
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django import forms
 from django.core.cache import cache
@@ -17,12 +18,17 @@ from django_ratelimit.core import get_usage
 
 from accounts.permissions import Right
 from billing.models import Redemption
+from billing.services import codes
 from billing.services.codes import tries
+from newapi.kernel import clock
+from newapi.kernel.money import ceil_divide
 from newapi.middleware import client_address
 from newapi.portal.seats import Seat
 
 # The longest that one try can take; whoever died meanwhile can go on after that.
 BUSY_S = 30
+# A code that comes again so soon after it was credited comes from the same form.
+SENT_AGAIN = timedelta(minutes=10)
 _TYPED_LENGTH_MAX = 200
 
 
@@ -106,6 +112,23 @@ def alone(seat: Seat) -> Iterator[bool]:
     finally:
         if is_alone:
             cache.delete(name)
+
+
+def wait_words(wait_s: int) -> str:
+    """How long to wait, rounded up: `1 minute`, `10 minutes`, `24 hours`."""
+    minutes = ceil_divide(wait_s, 60)
+    count, unit = (minutes, "minute") if minutes <= 90 else (ceil_divide(minutes, 60), "hour")
+    return f"{count} {unit}{'' if count == 1 else 's'}"
+
+
+def sent_again(seat: Seat, raw: str) -> Redemption | None:
+    """What this person has just redeemed with this very code: the form came twice, or its answer was lost.
+
+    Asks the database the same whatever the code is. Raises CodeMistyped.
+    """
+    code = codes.find(raw=raw)
+    own = Redemption.objects.filter(organisation=seat.organisation, user=seat.user, at__gt=clock.now() - SENT_AGAIN)
+    return own.filter(code_id=code.pk if code else 0).select_related("code", "batch", "grant").first()
 
 
 def redemptions_of(seat: Seat) -> QuerySet[Redemption]:

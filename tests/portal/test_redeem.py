@@ -15,6 +15,8 @@ from billing.models import Redemption, RedemptionCode
 from billing.services.codes import tries
 from newapi.kernel import clock
 from newapi.kernel.money import NANO
+from newapi.portal import redeem as rules
+from newapi.portal.seats import Seat
 from tests import cast
 from tests.billing import books, vouchers
 from tests.billing.threads import together
@@ -75,6 +77,49 @@ def test_a_pasted_code_is_credited_and_listed(acme: Organisation, ada: User, log
     assert raw not in again
 
 
+@pytest.mark.req("BIL-05")
+def test_the_same_form_once_more_is_answered_as_before_and_is_no_wrong_try(
+    acme: Organisation, ada: User, ben: User, log_in: LogIn
+) -> None:
+    raw = vouchers.code()
+    client = log_in(ada)
+    for _ in range(7):
+        answer = client.post(URL, {"code": raw}, follow=True)
+        assert f"5.00 USD credited for the code …{raw[-4:]}." in read(answer)
+    assert books.wallet_of(acme).balance_nano == 105 * NANO
+    assert tries.counts().hour == 0
+    assert send(log_in(ben), raw).status_code == 403, "to everybody else it is a code like any other"
+    with clock.shifted(rules.SENT_AGAIN.total_seconds() + 1):
+        assert send(client, raw).status_code == 403
+
+
+def test_while_a_code_is_looked_at_the_next_waits_and_is_told_so(acme: Organisation, ada: User, log_in: LogIn) -> None:
+    raw = vouchers.code()
+    seat = Seat(ada.memberships.get(), has_restricted_domain=False)
+    with rules.alone(seat) as is_alone:
+        assert is_alone
+        answer = send(log_in(ada), raw)
+    assert (answer.status_code, answer["Retry-After"]) == (429, "1")
+    assert "Your last code is still being looked at." in read(answer)
+    assert vouchers.row(raw).uses == 0
+    assert send(log_in(ada), raw).status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (1, "1 minute"),
+        (60, "1 minute"),
+        (61, "2 minutes"),
+        (600, "10 minutes"),
+        (5401, "2 hours"),
+        (86_400, "24 hours"),
+    ],
+)
+def test_how_long_to_wait_is_rounded_up(seconds: int, words: str) -> None:
+    assert rules.wait_words(seconds) == words
+
+
 def test_members_see_what_they_redeemed_and_who_sees_movements_sees_all(
     acme: Organisation, globex: Organisation, ada: User, ben: User, gus: User, log_in: LogIn
 ) -> None:
@@ -96,6 +141,7 @@ def test_23_a_mistyped_code_is_told_apart_without_a_look_at_the_codes(
         answer = send(client, MISTYPED)
     assert answer.status_code == 400
     assert "Check the code" in read(answer)
+    assert 'aria-describedby="id_code_helptext id_code_error"' in read(answer)
     assert MISTYPED in read(answer), "so that it can be corrected"
     tables = (RedemptionCode._meta.db_table, "billing_codebatch")
     assert not [query for query in queries if any(f'UPDATE "{table}"' in query["sql"] for table in tables)]
@@ -144,7 +190,7 @@ def test_the_sixth_wrong_try_of_a_person_in_ten_minutes_is_refused_unread(
     refused = send(client, raw)
     assert refused.status_code == 429
     assert 0 < int(refused["Retry-After"]) <= 600
-    assert "too often" in read(refused)
+    assert f"too often. Try again in {rules.wait_words(int(refused['Retry-After']))};" in read(refused)
     assert vouchers.row(raw).uses == 0
     assert send(log_in(ben), UNKNOWN).status_code == 403, "others are not held up"
     wall(600)

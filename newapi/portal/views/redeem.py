@@ -16,7 +16,6 @@ from newapi.portal import redeem as rules
 from newapi.portal.pages import page
 from newapi.portal.redeem import RedeemForm
 from newapi.portal.seats import Seat, seated
-from newapi.portal.throttle import too_many
 from newapi.templatetags.portal import moment
 
 ROWS_A_PAGE = 50
@@ -35,15 +34,19 @@ def redeem(request: HttpRequest, seat: Seat) -> HttpResponse:
         return _page(request, seat, form, status=400)
     with rules.alone(seat) as is_alone:
         if not is_alone:
-            return too_many(request, wait_s=BUSY_RETRY_S)
+            busy = "Your last code is still being looked at. Look below in a moment, before you send it again."
+            return _later(request, seat, wait_s=BUSY_RETRY_S, refusal=busy)
         if wait_s := rules.wait_s(request, seat):
-            return too_many(request, wait_s=wait_s)
+            return _too_often(request, seat, wait_s)
         return _tried(request, seat, form)
 
 
 @sensitive_variables("form")
 def _tried(request: HttpRequest, seat: Seat, form: RedeemForm) -> HttpResponse:
-    """Mistyped is 400, refused is 403, both counted; a wallet that takes nothing is 400 and is nobody's guess."""
+    """Mistyped is 400, refused is 403, both counted; a wallet that takes nothing is 400 and is nobody's guess.
+
+    The same form once more is answered as it was the first time.
+    """
     try:
         redemption = codes.redeem(
             raw=form.cleaned_data["code"],
@@ -52,10 +55,14 @@ def _tried(request: HttpRequest, seat: Seat, form: RedeemForm) -> HttpResponse:
             address=request.META.get("REMOTE_ADDR"),
         )
     except codes.CodeMistyped as error:
-        return _wrong(request, seat, form, error, status=400)
+        form.add_error("code", error)
+        return _wrong(request, seat, form, status=400)
     except codes.CodeRefused as error:
-        # What was typed may well be somebody's code, so it is not sent back.
-        return _wrong(request, seat, RedeemForm(), error, status=403)
+        before = rules.sent_again(seat, form.cleaned_data["code"])
+        if before is None:
+            # What was typed may well be somebody's code, so it is not sent back.
+            return _wrong(request, seat, RedeemForm(), status=403, refusal=error.messages[0])
+        redemption = before
     except ValidationError as error:
         return _page(request, seat, RedeemForm(), status=400, refusal=error.messages[0])
     messages.success(request, _said(redemption))
@@ -63,10 +70,23 @@ def _tried(request: HttpRequest, seat: Seat, form: RedeemForm) -> HttpResponse:
 
 
 @sensitive_variables("form")
-def _wrong(request: HttpRequest, seat: Seat, form: RedeemForm, error: ValidationError, *, status: int) -> HttpResponse:
+def _wrong(request: HttpRequest, seat: Seat, form: RedeemForm, *, status: int, refusal: str = "") -> HttpResponse:
     if wait_s := rules.note_wrong(request, seat):
-        return too_many(request, wait_s=wait_s)
-    return _page(request, seat, form, status=status, refusal=error.messages[0])
+        return _too_often(request, seat, wait_s)
+    return _page(request, seat, form, status=status, refusal=refusal)
+
+
+def _too_often(request: HttpRequest, seat: Seat, wait_s: int) -> HttpResponse:
+    """Whose tries they were, is not said: the person's, the organisation's, the address's or everybody's."""
+    words = rules.wait_words(wait_s)
+    refusal = f"Wrong codes were tried too often. Try again in {words}; until then no code is looked at."
+    return _later(request, seat, wait_s=wait_s, refusal=refusal)
+
+
+def _later(request: HttpRequest, seat: Seat, *, wait_s: int, refusal: str) -> HttpResponse:
+    response = _page(request, seat, RedeemForm(), status=429, refusal=refusal)
+    response["Retry-After"] = str(wait_s)
+    return response
 
 
 @sensitive_variables("form")
