@@ -51,7 +51,12 @@ class AgreementForm(RefusalForm):
 
     # The version that was shown, so that nobody accepts another one than they could read.
     agreement = forms.IntegerField(widget=forms.HiddenInput, required=False)
-    is_agreed = forms.BooleanField(label="I have read it and accept it for the organisation", required=False)
+    is_agreed = forms.BooleanField(
+        label="I have read it and accept it for the organisation",
+        required=False,
+        # The browser asks for it beside the box; the answer to a form without it is 409.
+        widget=forms.CheckboxInput(attrs={"required": True}),
+    )
 
     def __init__(self, data: Any = None, *, needed: RechargeAgreement | None, initial: dict[str, Any]) -> None:
         self.needed = needed

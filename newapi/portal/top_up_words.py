@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from billing.models import TopUpOrder
 from billing.payments import minor
+from billing.services.orders.placing import LIFE
 from newapi.kernel import clock
 
 State = TopUpOrder.State
@@ -30,6 +31,9 @@ class Progress:
     tone: str = ""
     moves: bool = False
     done: int = 0
+
+
+_CHARGING = Progress("Being charged", "The kept means of payment is being charged.", moves=True, done=1)
 
 
 def progress_of(order: TopUpOrder) -> Progress:
@@ -68,7 +72,8 @@ def _amount(order: TopUpOrder) -> str:
 
 
 def _is_slow(order: TopUpOrder) -> bool:
-    return clock.now() - order.created_at > SLOW
+    """Since it could be opened: what was held until a person released it counts from then on."""
+    return clock.now() - (order.expires_at - LIFE) > SLOW
 
 
 def _held(order: TopUpOrder) -> Progress:
@@ -95,7 +100,7 @@ def _rejected(order: TopUpOrder) -> Progress:
 
 def _created(order: TopUpOrder) -> Progress:
     if _is_automatic(order):
-        return Progress("Being charged", "The kept means of payment is being charged.", moves=True, done=1)
+        return _CHARGING
     if _is_slow(order):
         return Progress(
             "Taking longer than usual",
@@ -115,7 +120,7 @@ def _created(order: TopUpOrder) -> Progress:
 
 def _open(order: TopUpOrder) -> Progress:
     if _is_automatic(order):
-        return Progress("Being charged", "The kept means of payment is being charged.", moves=True, done=2)
+        return _CHARGING
     return Progress(
         "Waiting for your payment",
         f"Pay {_amount(order)} at {order.provider.name}. What you type there never reaches us.",

@@ -12,7 +12,8 @@ from django.test import Client
 
 from accounts.models import AuditEvent, Organisation, User
 from billing.models import AutoTopUp, PaymentProvider, Promotion, RechargeAcceptance, RechargeAgreement, TopUpOrder
-from billing.services import agreements, kept_methods, payment_providers, wallets
+from billing.services import agreements, kept_methods, orders, payment_providers, wallets
+from billing.services.orders.placing import LIFE
 from newapi.kernel import clock
 from newapi.kernel.money import NANO
 from newapi.portal import top_ups
@@ -90,7 +91,13 @@ def test_wrong_input_is_explained_and_orders_nothing(
 ) -> None:
     answer = browser_of_ada.post(FORM, form(stripe, **wrong))
     assert answer.status_code == 400
-    assert complaint in text(answer)
+    page = text(answer)
+    assert complaint in page
+    for described in re.findall(r'aria-describedby="([^"]*)"', page):
+        for name in described.split():
+            assert f'id="{name}"' in page, "what a field is described by is there"
+    if "purpose" in wrong:
+        assert '<fieldset class="field" aria-describedby="id_purpose_error">' in page
     assert not TopUpOrder.objects.exists()
 
 
@@ -232,6 +239,11 @@ def test_the_sixth_order_within_an_hour_waits_for_a_person_and_the_page_says_so(
     page = text(browser_of_ada.get(answers[-1].url))
     assert "A person looks at it first" in page
     assert "Nothing has been paid yet" in page
+    with clock.shifted(86_400):
+        orders.release(order=TopUpOrder.objects.get(state=State.HELD), actor=None, reason="Known")
+        assert "Preparing the payment" in text(browser_of_ada.get(answers[-1].url)), "it counts from the release"
+    with clock.shifted(86_400 + 120):
+        assert "Taking longer than usual" in text(browser_of_ada.get(answers[-1].url))
 
 
 # Promotions
@@ -278,7 +290,7 @@ STATES = {
 def test_every_state_is_explained_with_what_to_do(
     browser_of_ada: Client, acme: Organisation, ada: User, stripe: PaymentProvider, state: str
 ) -> None:
-    order = paying.order(acme, stripe, ada, state=state)
+    order = paying.order(acme, stripe, ada, state=state, expires_at=clock.now() + LIFE)
     page = text(browser_of_ada.get(f"/o/acme/top-ups/{order.reference}"))
     for words in STATES[State(state)]:
         assert words in page
@@ -319,7 +331,7 @@ def test_only_addresses_of_the_web_are_led_to(
 def test_the_script_is_told_whether_the_page_would_say_something_else(
     browser_of_ada: Client, acme: Organisation, ada: User, stripe: PaymentProvider
 ) -> None:
-    order = paying.order(acme, stripe, ada, state=State.CREATED)
+    order = paying.order(acme, stripe, ada, state=State.CREATED, expires_at=clock.now() + LIFE)
     path = f"/o/acme/top-ups/{order.reference}"
     page = text(browser_of_ada.get(path))
     assert f'data-watch="{path}/state"' in page
@@ -336,6 +348,26 @@ def test_the_script_is_told_whether_the_page_would_say_something_else(
     opened = browser_of_ada.get(f"{path}/state").json()
     assert len({one["fingerprint"] for one in (answer.json(), slow, opened)}) == 3
     assert "pay.example" not in str(opened)
+
+
+def test_an_automatic_order_is_being_charged_until_it_is_paid(
+    browser_of_ada: Client, acme: Organisation, ada: User, stripe: PaymentProvider
+) -> None:
+    for state in (State.CREATED, State.OPEN):
+        order = paying.order(acme, stripe, ada, state=state, kind="automatic", pay_url="")
+        page = browser_of_ada.get(f"/o/acme/top-ups/{order.reference}")
+        assert page.context["steps"][:3] == [("Ordered", "done"), ("Being charged", "now"), ("Paid", "later")]
+        assert "Waiting for your payment" not in text(page)
+
+
+def test_a_list_that_cannot_grow_says_why(
+    browser_of_ada: Client, acme: Organisation, ada: User, stripe: PaymentProvider
+) -> None:
+    order = paying.order(acme, stripe, ada, state=State.CREDITED)
+    wallets.freeze(organisation=acme, actor=None, reason="Contract ended")
+    page = text(browser_of_ada.get("/o/acme/top-ups"))
+    assert "The wallet is frozen" in page
+    assert order.reference in page
 
 
 def test_orders_are_listed_newest_first_and_paged(
@@ -463,7 +495,9 @@ def test_wrong_settings_are_explained_and_change_nothing(
 def test_automatic_top_ups_need_the_agreement_too(browser_of_ada: Client, kept: AutoTopUp) -> None:
     agreement = publish("1")
     assert "Terms of 1." in text(browser_of_ada.get(AUTOMATIC))
-    assert browser_of_ada.post(AUTOMATIC, SETTINGS).status_code == 409
+    refused = browser_of_ada.post(AUTOMATIC, SETTINGS)
+    assert refused.status_code == 409
+    assert "Nothing was saved: the recharge agreement is not accepted yet." in text(refused)
     kept.refresh_from_db()
     assert not kept.is_active
     assert browser_of_ada.post(AUTOMATIC, {**SETTINGS, "agreement": agreement.pk, "is_agreed": "on"}).status_code == 302
