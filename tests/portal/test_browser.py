@@ -147,16 +147,17 @@ def test_every_page_fits_a_phone_and_is_readable_in_both_themes(
     paths = [*PUBLIC, *pages_of(busy)]
     problems = {}
     for path in PUBLIC:
-        problems |= _problems(phone, path)
+        problems |= problems_of(phone, path)
     phone.log_in("ada@example.com")
     for path in paths[len(PUBLIC) :]:
-        problems |= _problems(phone, path)
+        problems |= problems_of(phone, path)
     assert problems == {}
     assert phone.complaints == []
     assert phone.foreign == []
 
 
-def _problems(visitor: Visitor, path: str) -> dict[str, object]:
+def problems_of(visitor: Visitor, path: str) -> dict[str, object]:
+    """What of a page hangs out of the window, is hardly to be read, or has no name."""
     visitor.open(path)
     viewport = visitor.page.viewport_size
     assert viewport is not None
@@ -176,7 +177,7 @@ def test_wide_pages_are_readable_in_both_themes(
     visitor.log_in("ada@example.com")
     problems = {}
     for path in pages_of(busy):
-        problems |= _problems(visitor, path)
+        problems |= problems_of(visitor, path)
     assert problems == {}
     assert visitor.complaints == []
 

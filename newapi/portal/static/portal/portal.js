@@ -65,6 +65,25 @@
   const once = document.querySelector("[data-reload-url]");
   if (once) history.replaceState(null, "", once.dataset.reloadUrl);
 
+  // A form is sent once: what follows a second press is the answer to the second, and hides that of the first.
+  const SENT_MS = 10_000;
+  const sent = new WeakMap();
+  document.addEventListener("submit", (event) => {
+    if (event.target.method !== "post") return;
+    if (Date.now() - (sent.get(event.target) ?? -Infinity) < SENT_MS) event.preventDefault();
+    else sent.set(event.target, Date.now());
+  });
+  addEventListener("pageshow", () => {
+    for (const form of document.forms) sent.delete(form);
+  });
+
+  // A form that came back is gone on with where it is wrong.
+  const wrong = document.querySelector("form :is(.nonfield, [role=alert], [aria-invalid=true])");
+  if (wrong) {
+    if (wrong.tabIndex < 0) wrong.tabIndex = -1;
+    wrong.focus();
+  }
+
   // Selects that send their form.
   for (const select of document.querySelectorAll("select[data-submits]")) {
     select.addEventListener("change", () => select.form.requestSubmit());

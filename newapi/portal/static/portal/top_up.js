@@ -10,7 +10,8 @@ for (const group of document.querySelectorAll("[data-fills]")) {
 }
 
 // An order's page looks whether something has changed, politely: less and less often, not while nobody sees it,
-// and not for ever. It is read anew once when something has, and leads on to the payment once in each tab.
+// and not for ever. It is read anew once when something has. It leads on to the payment by itself only in the tab in
+// which it was ordered, and once: who comes back from there, by whatever way, may have paid and must not pay twice.
 (() => {
   "use strict";
   const place = document.querySelector("[data-watch]");
@@ -21,30 +22,29 @@ for (const group of document.querySelectorAll("[data-fills]")) {
   const opened = Date.now();
   let wait = FIRST_MS;
 
-  const pay = document.querySelector("[data-pay]");
-  if (pay) {
-    // Whoever comes back from there by the browser's own button is not sent away again.
-    const mark = `top-up:${place.dataset.forward}`;
-    try {
-      if (!sessionStorage.getItem(mark)) {
-        sessionStorage.setItem(mark, "1");
-        location.assign(pay.href);
-        return;
-      }
-    } catch {
-      // No storage: the link is there.
+  try {
+    const mark = `top-up:${place.dataset.order}`;
+    const from = document.referrer && new URL(document.referrer).pathname;
+    if (from === place.dataset.form && !sessionStorage.getItem(mark)) sessionStorage.setItem(mark, "ordered");
+    const pay = document.querySelector("[data-pay]");
+    if (pay && sessionStorage.getItem(mark) === "ordered") {
+      sessionStorage.setItem(mark, "led on");
+      location.assign(pay.href);
+      return;
     }
+  } catch {
+    // No storage: the link is there.
   }
 
   const again = () => setTimeout(look, wait);
   const note = document.querySelector("[data-watching]");
   if (note) note.hidden = false;
+  const stop = () => {
+    if (note) note.hidden = true;
+  };
 
   const look = async () => {
-    if (Date.now() - opened > GIVE_UP_MS) {
-      if (note) note.hidden = true;
-      return;
-    }
+    if (Date.now() - opened > GIVE_UP_MS) return stop();
     if (document.visibilityState === "hidden") {
       document.addEventListener("visibilitychange", look, { once: true });
       return;
@@ -56,7 +56,7 @@ for (const group of document.querySelectorAll("[data-fills]")) {
         signal: AbortSignal.timeout(10_000),
       });
       if (answer.status === 429 || answer.status >= 500) return again();
-      if (!answer.ok || answer.redirected) return;
+      if (!answer.ok || answer.redirected) return stop();
       const { fingerprint } = await answer.json();
       if (fingerprint !== place.dataset.seen) return location.reload();
     } catch {
