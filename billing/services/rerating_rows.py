@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet, Sum
 
 from accounts.models import Organisation
 from billing.models import LedgerTransaction, RatingDelta, Rerating, UsageEvent
@@ -98,23 +98,24 @@ def _without_reversed(rows: Sequence[UsageEvent]) -> list[UsageEvent]:
 
 
 def _differences(rows: Sequence[UsageEvent], rates: Rates) -> list[Difference]:
-    known = _known([row.pk for row in rows])
-    found = (_difference(row, rates, known.get(row.pk, row.cost_nano)) for row in rows)
+    corrected = _corrected([row.pk for row in rows])
+    found = (_difference(row, rates, row.cost_nano + corrected.get(row.pk, 0)) for row in rows)
     return [difference for difference in found if difference.nano]
 
 
 def _difference(row: UsageEvent, rates: Rates, before_nano: int) -> Difference:
     after_nano = price(tokens_of(row), rates, row.service_tier or "").total
     if row.outcome == UsageEvent.Outcome.LOST:
-        # Charged by an estimate, and never above what was held for it: it gets no dearer.
-        after_nano = min(after_nano, before_nano)
+        # Charged by an estimate, and never above what was held for it: it gets no dearer than that.
+        after_nano = min(after_nano, row.cost_nano)
     return Difference(row.pk, row.organisation_id, before_nano, after_nano)
 
 
-def _known(calls: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
-    """What calls are charged after earlier re-ratings, where there were any that stand; nano."""
-    deltas = RatingDelta.objects.filter(usage__in=calls, transaction__reversed_by=None).order_by("pk")
-    return dict(deltas.values_list("usage", "after_nano"))
+def _corrected(calls: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
+    """What earlier re-ratings have added to calls, as far as they stand; nano."""
+    deltas = RatingDelta.objects.filter(usage__in=calls, transaction__reversed_by=None).order_by()
+    added = deltas.values_list("usage").annotate(nano=Sum(F("after_nano") - F("before_nano")))
+    return {usage: int(nano) for usage, nano in added}
 
 
 def organisations_by_id(found: Iterable[int]) -> dict[int, Organisation]:

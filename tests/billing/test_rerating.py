@@ -243,10 +243,38 @@ def test_what_was_reversed_is_neither_given_back_twice_nor_taken_for_corrected(
     assert balance(acme) == before
 
 
+def test_what_a_call_is_charged_by_now_counts_every_correction_that_stands(
+    acme: Organisation, line: calls.Line, right: PriceVersion, chat_model: Model
+) -> None:
+    """Also when a correction was reversed that a later one had started from."""
+    used(answered(line))
+    start = balance(acme)
+    first = run(line.version, right)
+    run(line.version, price(chat_model, input_nano=3 * NANO, output_nano=12 * NANO))
+    booked = first.deltas.get().transaction
+    assert booked is not None
+    wallets.reverse(booked=booked, actor=None, reason="Not that one")
+    assert balance(acme) - start == -2_800_000
+    run(line.version, right)
+    assert balance(acme) - start == 1_400_000
+    assert_right(acme)
+
+
 def test_a_lost_call_gets_no_dearer_than_its_hold(acme: Organisation, line: calls.Line, chat_model: Model) -> None:
     used(answered(line, outcome="lost", usage_source="estimate"))
     run(line.version, price(chat_model, input_nano=4 * NANO, output_nano=9 * NANO))
     assert not RatingDelta.objects.exists()
+
+
+def test_a_lost_call_that_was_corrected_too_far_comes_back_as_far_as_its_hold(
+    acme: Organisation, line: calls.Line, right: PriceVersion, chat_model: Model
+) -> None:
+    used(answered(line, outcome="lost", usage_source="estimate"))
+    start = balance(acme)
+    run(line.version, right)
+    run(line.version, price(chat_model, input_nano=4 * NANO, output_nano=9 * NANO))
+    assert balance(acme) == start
+    assert_right(acme)
 
 
 def test_a_frozen_wallet_gets_nothing_back_until_it_is_asked_for_again(
