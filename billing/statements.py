@@ -5,6 +5,7 @@ is a key range, and statements that follow each other join without gap or overla
 and hours are in UTC. Usage is summed by day or by hour; everything else is a line of its own.
 """
 
+import operator
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -12,8 +13,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from django.db.models import Case, Count, F, Q, QuerySet, Sum, When
-from django.db.models.functions import TruncDay, TruncHour
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Case, CharField, Count, F, Func, Q, QuerySet, Sum, When
+from django.db.models.sql.compiler import SQLCompiler
 
 from accounts.models import Organisation
 from billing.errors import BillingRefusal
@@ -73,10 +75,11 @@ def _read(
     _check(since, until, step)
     first, end = (ids.first_at(clock.to_ms(moment)) for moment in (since, until))
     opening_nano = _sum(accounts, Q(pk__lt=first))
-    touching = Q(debit_account__in=accounts) | Q(credit_account__in=accounts)
-    rows = LedgerTransfer.objects.filter(touching, pk__gte=first, pk__lt=end)
-    single = rows.exclude(transaction__kind=Kind.USAGE)
-    is_summed = single.order_by()[: SINGLE_LINES_MAX + 1].count() > SINGLE_LINES_MAX
+    # The period stands with each side, so that either is read by its own index and nobody else's postings are.
+    sides = (Q(**{f"{side}__in": accounts}, pk__gte=first, pk__lt=end) for side in ("debit_account", "credit_account"))
+    rows = LedgerTransfer.objects.filter(operator.or_(*sides))
+    single = list(_listed(rows.exclude(transaction__kind=Kind.USAGE))[: SINGLE_LINES_MAX + 1])
+    is_summed = len(single) > SINGLE_LINES_MAX
     if is_summed:
         found = list(_sums(rows, accounts, since, until, step))
     else:
@@ -112,13 +115,16 @@ def _sum(accounts: Sequence[LedgerAccount], period: Q) -> int:
     return int(came or 0) - int(went or 0)
 
 
-def _singles(rows: QuerySet[LedgerTransfer], accounts: Sequence[LedgerAccount]) -> Iterator[Line]:
+def _listed(rows: QuerySet[LedgerTransfer]) -> QuerySet[LedgerTransfer, tuple[Any, ...]]:
+    """What a line is made of, the transfers of a transaction together."""
+    of_it = ("transaction_id", "transaction__kind", "transaction__reason", "transaction__idempotency_key")
+    transfer = ("pk", "debit_account_id", "credit_account_id", "amount_nano")
+    return rows.order_by("transaction_id", "pk").values_list(*of_it, *transfer)
+
+
+def _singles(listed: Iterable[tuple[Any, ...]], accounts: Sequence[LedgerAccount]) -> Iterator[Line]:
     """A line for each transaction that changed something; transfers between the accounts cancel out."""
     own = {account.pk for account in accounts}
-    columns = ("transaction_id", "transaction__kind", "transaction__reason", "transaction__idempotency_key")
-    listed = rows.order_by("transaction_id", "pk").values_list(
-        *columns, "pk", "debit_account_id", "credit_account_id", "amount_nano"
-    )
     for (transaction, kind, reason, reference), transfers in groupby(listed, key=lambda row: row[:4]):
         moved = [row[4:] for row in transfers]
         nano = sum(((credit in own) - (debit in own)) * amount for _, debit, credit, amount in moved)
@@ -127,20 +133,43 @@ def _singles(rows: QuerySet[LedgerTransfer], accounts: Sequence[LedgerAccount]) 
             yield Line(at, kind, nano, 0, transaction=transaction, reason=reason, reference=reference)
 
 
+class _Floor(Func):
+    """The day or the hour in UTC of a moment, as text such as `2026-03-10` or `2026-03-10 13`.
+
+    Django's TruncDay calls Python for each row on SQLite, which took nine tenths of a large statement's time.
+    """
+
+    arity = 1
+    output_field = CharField()
+
+    def __init__(self, moment: str, step: Step) -> None:
+        super().__init__(moment)
+        self.step = step
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> Any:
+        # Moments are kept as text in UTC there.
+        length = {Step.DAY: 10, Step.HOUR: 13}[self.step]
+        return super().as_sql(compiler, connection, template=f"SUBSTR(%(expressions)s, 1, {length})", **context)
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> Any:
+        form = {Step.DAY: "YYYY-MM-DD", Step.HOUR: "YYYY-MM-DD HH24"}[self.step]
+        template = f"TO_CHAR(%(expressions)s AT TIME ZONE 'UTC', '{form}')"
+        return super().as_sql(compiler, connection, template=template, **context)
+
+
 def _sums(
     rows: QuerySet[LedgerTransfer], accounts: Sequence[LedgerAccount], since: datetime, until: datetime, step: Step
 ) -> Iterator[Line]:
     """A line for each day or hour and kind. What was booked a moment before or after its key stays in the period."""
-    truncated = {Step.DAY: TruncDay, Step.HOUR: TruncHour}[step]("transaction__booked_at", tzinfo=UTC)
     came, went = (
         Sum(Case(When(**{f"{side}__in": accounts}, then=F("amount_nano")), default=0))
         for side in ("credit_account", "debit_account")
     )
-    summed = rows.annotate(bucket=truncated).values("bucket", "transaction__kind")
+    summed = rows.annotate(bucket=_Floor("transaction__booked_at", step)).values("bucket", "transaction__kind")
     summed = summed.annotate(came=came, went=went, count=Count("transaction", distinct=True)).order_by("bucket")
     first, last = (_floor(moment, step) for moment in (since, until - timedelta(milliseconds=1)))
     for row in summed:
-        at = min(max(row["bucket"], first), last)
+        at = min(max(datetime.fromisoformat(row["bucket"]).replace(tzinfo=UTC), first), last)
         yield Line(at, row["transaction__kind"], int(row["came"]) - int(row["went"]), 0, count=row["count"])
 
 

@@ -225,6 +225,33 @@ def test_usage_is_summed_by_day_or_hour_and_the_rest_is_listed(
     ]
 
 
+@pytest.mark.parametrize("step", list(Step))
+def test_a_sum_stands_at_its_day_or_hour_of_utc_and_never_outside_of_the_period(
+    acme: Organisation, key: APIKey, chat_model: Model, step: Step
+) -> None:
+    midnight = NOON.replace(hour=0) + timedelta(days=1)
+    with clock.at(midnight - timedelta(seconds=1)):
+        use(key, chat_model, 2 * NANO)
+        begun = LedgerTransaction.objects.create(kind="usage", idempotency_key="slow", request_hash="")
+    with clock.at(midnight + timedelta(minutes=30)):
+        # A transaction that was begun the day before, and its transfer written only now.
+        kept = LedgerTransfer.objects.latest("pk")
+        accounts = {"debit_account": kept.debit_account, "credit_account": kept.credit_account}
+        LedgerTransfer.objects.create(transaction=begun, amount_nano=3 * NANO, **accounts)
+    until = midnight + timedelta(hours=1)
+    whole = statements.of_wallet(organisation=acme, since=NOON, until=until, step=step)
+    day_before = {Step.DAY: midnight - timedelta(days=1), Step.HOUR: midnight - timedelta(hours=1)}[step]
+    assert [(line.at, line.nano // NANO) for line in whole.lines if line.kind == "usage"] == [(day_before, -5)]
+    parts = [
+        statements.of_wallet(organisation=acme, since=since, until=end, step=step).lines
+        for since, end in ((NOON, midnight), (midnight, until))
+    ]
+    assert [(line.at, line.nano // NANO) for lines in parts for line in lines if line.kind == "usage"] == [
+        (day_before, -2),
+        (midnight, -3),
+    ]
+
+
 def test_a_period_takes_what_was_posted_at_its_first_moment_and_not_at_its_end(acme: Organisation) -> None:
     booked = credit(acme, 3 * NANO, "exactly")
     at = clock.from_ms(booked.transfers.get().pk.int >> 80)
