@@ -3,21 +3,22 @@
 from collections.abc import Iterator
 
 from billing.price_sheets import COLUMNS, PARENTS
-from billing.rates import EXTRAS, TOOL, Rates
+from billing.rates import EXTRAS, NEVER_DEARER, TOOL, Rates
 
 
 def raised(old: Rates, new: Rates) -> list[str]:
     """What costs more at the new rates, in words; empty when no call does.
 
-    Every length and every tier that either of them tells apart is compared. A tool that is sold no more counts as
-    raised, because calls that use it are refused; one that is new takes nothing away.
+    Every length and every tier that either of them tells apart is compared. A tool or a tier that is sold no more
+    counts as raised, because calls that ask for it are refused; one that is new takes nothing away.
     """
     found: dict[str, None] = {}
     for service, input_tokens in _kinds(old, new):
         where = _where(service, input_tokens)
         for bucket in _dearer(old.at(input_tokens, service), new.at(input_tokens, service)):
             found[f"{bucket.replace('_', ' ')}{where}"] = None
-    return list(found)
+    gone = set(old.ladders or ()) - set(new.ladders or ()) - NEVER_DEARER
+    return [*found, *(f"the tier {service}" for service in sorted(gone))]
 
 
 def _kinds(*prices: Rates) -> Iterator[tuple[str, int]]:

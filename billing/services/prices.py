@@ -46,7 +46,8 @@ def publish(
 
     `rates` takes PriceVersion's rates in nano, `per_units`, `extra_rates`, `tiers`, `is_free` and `is_withdrawn`.
     Raises ValidationError; also for a moment in the past, for one at which another version begins, and for one
-    before the end of the notice period when something gets dearer (BIL-09). What was used is never priced anew.
+    before the end of the notice period when something gets dearer (BIL-09), by it or by the version after it. What
+    was used is never priced anew.
     """
     # First, because it makes those who publish at once take turns: each sees what the one before put in force.
     catalogue.bump()
@@ -69,6 +70,7 @@ def publish(
             version.save()
     except IntegrityError:
         raise ValidationError("Another version begins at that very moment.") from None
+    _check_next(version)
     audit.record(
         actor=actor,
         action="price.publish",
@@ -111,6 +113,31 @@ def named(parts: list[str], *, most: int = NAMED_MAX) -> str:
 def notice_ends(now: datetime) -> datetime:
     """The earliest moment from which something dearer, published now, may hold."""
     return now + timedelta(days=settings.PRICE_NOTICE_DAYS)
+
+
+def _check_next(version: PriceVersion) -> None:
+    """Raises ValidationError when what takes over from a version now raises something, with less than its notice.
+
+    Such a one was no dearer than what it was to replace when it was published, so it needed no notice then.
+    """
+    later = PriceVersion.objects.filter(
+        model=version.model,
+        currency=version.currency,
+        price_group=version.price_group,
+        effective_from__gt=version.effective_from,
+    ).order_by("effective_from")
+    if version.region:
+        later = later.filter(region=version.region)
+    for following in later:
+        has_had_notice = following.effective_from >= notice_ends(following.created_at)
+        if has_had_notice or replaced_by(following) != version or not dearer(following):
+            continue
+        raise ValidationError(
+            {
+                "effective_from": f"The version from {following.effective_from:%Y-%m-%d %H:%M} UTC on would raise "
+                "what this one lowers, and has not been known for long enough. Let this one begin after it."
+            }
+        )
 
 
 def _check_notice(version: PriceVersion, now: datetime) -> None:

@@ -162,6 +162,35 @@ def test_a_tier_that_goes_raises_what_it_made_cheaper(publish: Publish) -> None:
 
 
 @pytest.mark.req("BIL-09")
+def test_a_dearer_tier_that_goes_needs_notice_because_calls_that_ask_for_it_are_refused(publish: Publish) -> None:
+    tier = {"above_tokens": 0, "rates": {"input": 4 * NANO, "output": 16 * NANO}}
+    publish(days=15, **PLAIN, tiers=[{"service": service, **tier} for service in ("priority", "batch")])
+    with clock.shifted(16 * DAY_S):
+        assert refusal(publish, **PLAIN).startswith("This raises the tier priority.")
+        publish(days=15, **PLAIN)
+
+
+@pytest.mark.req("BIL-09")
+def test_what_is_put_before_a_version_must_not_make_that_one_a_raise_without_notice(publish: Publish) -> None:
+    """Three days ahead a cut needs no notice; behind a deeper cut from now on it would be a raise."""
+    cut = publish(days=3, input_nano=NANO, output_nano=8 * NANO)
+    words = f"The version from {cut.effective_from:%Y-%m-%d %H:%M} UTC on would raise what this one lowers"
+    assert words in refusal(publish, input_nano=NANO // 2, output_nano=NANO)
+    assert PriceVersion.objects.count() == 2
+    publish(days=4, input_nano=NANO // 2, output_nano=NANO)
+    publish(days=2, input_nano=NANO, output_nano=8 * NANO)
+
+
+@pytest.mark.req("BIL-09", "BIL-10")
+def test_a_cut_everywhere_must_not_make_the_first_price_of_a_place_a_raise_without_notice(publish: Publish) -> None:
+    publish(days=3, region="DE", input_nano=NANO, output_nano=8 * NANO)
+    assert "would raise what this one lowers" in refusal(publish, days=1, is_free=True)
+    publish(days=1, region="FR", is_free=True)
+    publish(days=15, region="IT", input_nano=3 * NANO, output_nano=8 * NANO)
+    publish(days=4, is_free=True)
+
+
+@pytest.mark.req("BIL-09")
 @pytest.mark.parametrize("days", [0, 30])
 def test_how_long_the_notice_is_can_be_set(publish: Publish, settings: LazySettings, days: int) -> None:
     settings.PRICE_NOTICE_DAYS = days
