@@ -25,7 +25,7 @@ TABS: dict[str, tuple[str, tuple[str, ...]]] = {
     "new": ("New", (Verdict.NEW,)),
     "changed": ("Changed", (Verdict.CHANGED,)),
     "same": ("As it is", (Verdict.SAME,)),
-    "refused": ("Cannot be read", (Verdict.REFUSED,)),
+    "refused": ("Free, or cannot be read", (Verdict.REFUSED,)),
     "unknown": ("No such model here", (Verdict.UNKNOWN,)),
     "all": ("All", tuple(Verdict.values)),
 }

@@ -65,6 +65,8 @@ def test_a_list_is_uploaded_looked_at_and_published(boss: Client, root: User, mo
     assert "dearer: after notice" in row_of(page, "dearer")
     assert "at once" in row_of(page, "new")
     assert "only if the model is to be free" in row_of(page, "gratis")
+    assert "Would be free" in row_of(page, "gratis")
+    assert "Cannot be read" not in row_of(page, "gratis")
     assert 'name="chosen"' not in row_of(page, "same")
     assert PriceVersion.objects.filter(model=models["new"]).count() == 0
 
