@@ -31,7 +31,11 @@ class PaymentProviderAdmin(ProviderActs, GovernedAdmin):
     prepopulated_fields = {"slug": ("name",)}
     readonly_fields = ("state", "secrets", "takes", "created_at")
     change_form_outer_before_template = "admin/payment_provider.html"
-    actions_detail = ("enable", "disable", "set_secret", "add_webhook_secret", "drop_old_secrets")
+    actions_detail: tuple[Any, ...] = (
+        "enable",
+        "disable",
+        {"title": "Secrets", "icon": "key", "items": ["set_secret", "add_webhook_secret", "drop_old_secrets"]},
+    )
 
     def sections(self, request: HttpRequest, obj: Model | None) -> Fieldsets:
         """Who it is, and what it takes; for an existing one, how it stands."""
