@@ -12,7 +12,7 @@ from accounts.models import Organisation
 from billing.models import PriceVersion, UsageEvent
 from billing.price_texts import read_tiers, read_tools, write_tiers, write_tools
 from billing.pricing import Costs, Tokens
-from billing.services import booking
+from billing.services import booking, prices
 from channels.models import Model
 from newapi.kernel import clock
 from newapi.kernel.money import NANO
@@ -184,6 +184,15 @@ def test_a_call_shows_its_rare_buckets_its_place_its_tier_and_what_was_not_belie
     assert [event.pk for event in listed] == [record.id]
     page = unescape(pages.text(boss.get(pages.change(UsageEvent.objects.get(pk=plain.id)))))
     assert "any place: No place was known, or it has no price of its own" in page
+
+
+@pytest.mark.req("BIL-10")
+def test_a_models_page_says_whose_callers_pay_which_price(boss: Client, chat_model: Model) -> None:
+    local = {"region": "DE", "input_nano": NANO, "output_nano": NANO}
+    prices.publish(model=chat_model, currency="USD", actor=None, reason="Cheaper there", **local)
+    page = pages.text(boss.get(pages.change(chat_model)))
+    assert "USD, default, callers in DE" in page
+    assert page.count("USD, default") == 2
 
 
 def test_only_who_may_publish_is_led_there(staff: Callable[..., Client], chat_model: Model) -> None:
