@@ -33,13 +33,15 @@ def normal_email(text: str) -> str:
 
 
 def normal_phone(text: str) -> str:
-    """The digits of a number with its country code: `+49 (170) 123 45 67` → `491701234567`; empty for none.
+    """The digits of a number with its country code: `+49 (170) 123 45 67` → `491701234567`; empty for a blank text.
 
     Raises ValidationError.
     """
+    if not text.strip():
+        return ""
     number = _PUNCTUATION.sub("", text)
     digits = number.removeprefix("+") if number.startswith("+") else number.removeprefix("00")
-    if digits and not (digits.isascii() and _NUMBER.fullmatch(digits)):
+    if not (digits.isascii() and _NUMBER.fullmatch(digits)):
         raise ValidationError({"phone": "Write the number with its country code, such as +49 170 1234567."})
     return digits
 
