@@ -55,7 +55,9 @@ def seed(**kwargs: Any) -> None:
     """Make the rows that are missing. Receiver of post_migrate."""
     for job in JOBS:
         seconds = int(job.every.total_seconds())
-        interval, _ = IntervalSchedule.objects.get_or_create(every=seconds, period=IntervalSchedule.SECONDS)
+        # No get_or_create: nothing keeps an admin from making the same interval twice.
+        wanted = {"every": seconds, "period": IntervalSchedule.SECONDS}
+        interval = IntervalSchedule.objects.filter(**wanted).first() or IntervalSchedule.objects.create(**wanted)
         PeriodicTask.objects.get_or_create(
             name=job.name, defaults={"task": job.task, "interval": interval, "expire_seconds": max(seconds, 5)}
         )
