@@ -230,7 +230,7 @@ def test_a_sum_stands_at_its_day_or_hour_of_utc_and_never_outside_of_the_period(
     acme: Organisation, key: APIKey, chat_model: Model, step: Step
 ) -> None:
     midnight = NOON.replace(hour=0) + timedelta(days=1)
-    with clock.at(midnight - timedelta(seconds=1)):
+    with clock.at(midnight - timedelta(minutes=20)):
         use(key, chat_model, 2 * NANO)
         begun = LedgerTransaction.objects.create(kind="usage", idempotency_key="slow", request_hash="")
     with clock.at(midnight + timedelta(minutes=30)):
