@@ -1,16 +1,12 @@
-"""What the models cost here, for everybody to read: exactly the price table, as a page, as CSV and as JSON (BIL-23).
+"""What the models cost here, for everybody to read: exactly the price table, on the page and in its files (BIL-23).
 
 The prices of the default group only: what others have agreed is theirs. Nothing of upstreams is in them.
 """
 
-import csv
-import io
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
@@ -18,26 +14,12 @@ from billing import price_lines
 from billing.models import PriceVersion
 from billing.price_lines import Change, Line
 from channels.models import Model
-from newapi.kernel import clock, spreadsheets
+from newapi.kernel import clock
 
 GROUP = "default"
 PLAIN = ("input", "cached_input", "cache_write", "output", "reasoning", price_lines.PER_CALL)
-CSV_COLUMNS = (
-    "model",
-    "currency",
-    "region",
-    "effective_from",
-    "until",
-    "state",
-    "service",
-    "above_tokens",
-    "bucket",
-    "amount",
-    "per",
-)
 # More are folded away.
 CHANGES_SHOWN = 6
-_PER_TOKENS = "1000000 tokens"
 Place = tuple[int, str, str]  # model id, currency, region
 
 
@@ -128,34 +110,6 @@ def currencies() -> list[str]:
     return sorted(set(_public(clock.now()).order_by().values_list("currency", flat=True).distinct()))
 
 
-def as_json(found: Iterable[Rate]) -> dict[str, Any]:
-    """The rates for programs. Amounts are decimal texts, exact; moments are ISO 8601 in UTC."""
-    return {
-        "price_group": GROUP,
-        "at": clock.now().isoformat(),
-        "prices": [
-            {
-                "model": rate.model.name,
-                "currency": rate.currency,
-                "region": rate.region,
-                "in_force": None if rate.version is None else _told(rate.version),
-                "scheduled": [_told(upcoming.version) for upcoming in rate.upcoming],
-            }
-            for rate in found
-        ],
-    }
-
-
-def as_csv(found: Iterable[Rate]) -> str:
-    """The rates for spreadsheets: a row for each rate of each version, in force or scheduled."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(CSV_COLUMNS)
-    for rate in found:
-        writer.writerows([spreadsheets.cell(value) for value in row] for row in _csv_rows(rate))
-    return text.getvalue()
-
-
 def _public(now: datetime) -> QuerySet[PriceVersion]:
     """The versions that anybody may see: of the default group, of models that can be called."""
     sold = Q(model__is_active=True) & (Q(model__retires_at=None) | Q(model__retires_at__gt=now))
@@ -172,37 +126,3 @@ def _rate(versions: list[PriceVersion], now: datetime) -> Rate:
             upcoming.append(Upcoming(version, price_lines.changes_between(before, version)))
             before = None if version.is_withdrawn else version
     return Rate(first.model, first.currency, first.region, current, upcoming)
-
-
-def _told(version: PriceVersion) -> dict[str, Any]:
-    return {
-        "effective_from": version.effective_from.isoformat(),
-        "is_free": version.is_free,
-        "is_withdrawn": version.is_withdrawn,
-        "rates": [
-            {
-                "service": line.service,
-                "above_tokens": line.above_tokens,
-                "bucket": line.bucket,
-                "amount": line.amount,
-                "per": _per(line),
-            }
-            for line in price_lines.lines_of(version)
-        ],
-    }
-
-
-def _csv_rows(rate: Rate) -> Iterator[tuple[object, ...]]:
-    versions = [version for version in (rate.version, *(one.version for one in rate.upcoming)) if version is not None]
-    for place, version in enumerate(versions):
-        until = versions[place + 1].effective_from.isoformat() if place + 1 < len(versions) else ""
-        state = "in force" if version is rate.version else "withdrawn" if version.is_withdrawn else "scheduled"
-        start = (rate.model.name, rate.currency, rate.region, version.effective_from.isoformat(), until, state)
-        if version.is_withdrawn:
-            yield (*start, "", "", "", "", "")
-        for line in price_lines.lines_of(version):
-            yield (*start, line.service, line.above_tokens, line.bucket, line.amount, _per(line))
-
-
-def _per(line: Line) -> str:
-    return _PER_TOKENS if line.is_by_tokens else "call" if line.bucket == price_lines.PER_CALL else "use"

@@ -32,7 +32,7 @@ class AmountField(forms.CharField):
             attributes["placeholder"] = placeholder
         super().__init__(max_length=24, widget=forms.TextInput(attrs=attributes), **kwargs)
 
-    def clean(self, value: Any) -> int | None:  # type: ignore[override]
+    def clean(self, value: Any) -> int | None:
         """Parse what was typed. Raises ValidationError."""
         text = super().clean(value)
         if not text:

@@ -8,6 +8,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from newapi.kernel import clock
+from newapi.portal import rate_files
 from newapi.portal import rates as price_list
 from newapi.portal.typed import bare
 
@@ -38,12 +39,12 @@ def rates(request: HttpRequest) -> HttpResponse:
 @require_safe
 def as_json(request: HttpRequest) -> HttpResponse:
     """`/rates.json`: all of them."""
-    return JsonResponse(price_list.as_json(price_list.rates()), json_dumps_params={"ensure_ascii": False})
+    return JsonResponse(rate_files.as_json(price_list.rates()), json_dumps_params={"ensure_ascii": False})
 
 
 @require_safe
 def as_csv(request: HttpRequest) -> HttpResponse:
     """`/rates.csv`: all of them."""
-    response = HttpResponse(price_list.as_csv(price_list.rates()), content_type="text/csv; charset=utf-8")
+    response = HttpResponse(rate_files.as_csv(price_list.rates()), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="rates-{clock.today():%Y-%m-%d}.csv"'
     return response
