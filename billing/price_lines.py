@@ -1,8 +1,9 @@
 """A price as the lines that people read: what each bucket costs in each tier, and what differs between two prices."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from billing import price_sheets
 from billing.models import PriceVersion
 from newapi.kernel import money
 
@@ -22,6 +23,9 @@ _NAMES = {
     "output_image": "Image output",
     PER_CALL: "Each call",
 }
+
+
+Place = tuple[str, int, str]  # service tier, above so many tokens, bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,35 +90,26 @@ class Change:
 def lines_of(version: PriceVersion) -> list[Line]:
     """What a version charges, the price itself first, then its tiers. A withdrawn one charges nothing: no lines.
 
-    Absent rates of the plain buckets are those that stand in for them, as calls are priced.
+    Absent rates of the plain buckets are those that stand in for them, as calls are priced. Of a tier there is every
+    line in which it differs, said or not, so that two versions with the same lines cost the same.
     """
     if version.is_withdrawn:
         return []
-    stand_in = {"cached_input": "input", "cache_write": "input", "reasoning": "output"}
-    base: dict[str, int] = {}
-    for bucket in _PLAIN:
-        own = getattr(version, f"{bucket}_nano")
-        base[bucket] = base[stand_in[bucket]] if own is None else own
-    lines = [Line(bucket, "", 0, _per_million(version, bucket, nano)) for bucket, nano in base.items()]
+    base = price_sheets.plain_of(version)
+    lines = [Line(bucket, "", 0, _per_million(version, bucket, base[bucket])) for bucket in _PLAIN]
     lines += _others(version, version.extra_rates, "", 0)
     if version.per_call_nano:
         lines.append(Line(PER_CALL, "", 0, version.per_call_nano))
-    tiers = ((tier.get("service", ""), tier.get("above_tokens", 0), tier["rates"]) for tier in version.tiers)
-    for service, above_tokens, rates in sorted(tiers, key=lambda tier: tier[:2]):
-        lines += _others(version, rates, service, above_tokens)
+    for tier in sorted(version.tiers, key=price_sheets.place_of):
+        lines += _others(version, price_sheets.differing(version, tier), *price_sheets.place_of(tier))
     return lines
 
 
 def changes_between(before: PriceVersion | None, after: PriceVersion) -> list[Change]:
     """What `after` charges otherwise than `before` did, in the order of the lines. Empty: they are the same price."""
-    old = _by_place(before)
-    new = _by_place(after)
-    places = {**new, **old}
-    return [
-        Change(line.words, old[place].nano if place in old else None, new[place].nano if place in new else None)
-        for place, line in places.items()
-        if place not in old or place not in new or old[place].nano != new[place].nano
-    ]
+    old, new = _by_place(before), _by_place(after)
+    changes = [Change(line.words, _cost(old, place), _cost(new, place)) for place, line in {**new, **old}.items()]
+    return [change for change in changes if change.before_nano != change.after_nano]
 
 
 def is_same(before: PriceVersion | None, after: PriceVersion) -> bool:
@@ -124,9 +119,17 @@ def is_same(before: PriceVersion | None, after: PriceVersion) -> bool:
     return not changes_between(before, after)
 
 
-def _by_place(version: PriceVersion | None) -> dict[tuple[str, int, str], Line]:
+def _by_place(version: PriceVersion | None) -> dict[Place, Line]:
     lines = lines_of(version) if version is not None else []
     return {(line.service, line.above_tokens, line.bucket): line for line in lines}
+
+
+def _cost(lines: Mapping[Place, Line], place: Place) -> int | None:
+    """Nano; what a tier says nothing of costs there as plainly. None: it is not charged by itself, or no such tier."""
+    found = lines.get(place)
+    if found is None and any(other[:2] == place[:2] for other in lines):
+        found = lines.get(("", 0, place[2]))
+    return None if found is None else found.nano
 
 
 def _others(version: PriceVersion, rates: dict[str, int], service: str, above_tokens: int) -> Iterator[Line]:

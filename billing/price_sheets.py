@@ -50,26 +50,39 @@ class Sheet(Protocol):
 
 def rates_of(sheet: Sheet) -> Rates:
     """The rates of a version, with those that it does not state filled in, and with its tiers."""
-    stated = stated_by(sheet)
-    plain = _rates(sheet, _whole(stated, {}, stated))
+    whole = plain_of(sheet)
+    plain = _rates(sheet, whole)
     if not sheet.tiers:
         return plain
-    tiers = {
-        _place(tier): _rates(sheet, _whole(_whole(stated, {}, stated), tier["rates"], stated)) for tier in sheet.tiers
-    }
+    stated = stated_by(sheet)
+    tiers = {place_of(tier): _rates(sheet, _whole(whole, tier["rates"], stated)) for tier in sheet.tiers}
     services = ["", *sorted({service for service, _ in tiers} - {""})]
     ladders = {service: tuple(_ladder(service, plain, tiers)) for service in services}
-    return _rates(sheet, _whole(stated, {}, stated), ladders)
+    return _rates(sheet, whole, ladders)
+
+
+def plain_of(sheet: Sheet) -> dict[str, int]:
+    """What calls cost that fit no tier: nano by bucket and tool, every column filled."""
+    stated = stated_by(sheet)
+    return _whole(stated, {}, stated)
+
+
+def differing(sheet: Sheet, tier: Mapping[str, Any]) -> dict[str, int]:
+    """What a tier of a version costs otherwise: what it states, and what changes with that. The rest is as plainly."""
+    plain, rates = plain_of(sheet), tier["rates"]
+    whole = _whole(plain, rates, stated_by(sheet))
+    return {bucket: nano for bucket, nano in whole.items() if bucket in rates or nano != plain.get(bucket, nano)}
+
+
+def place_of(tier: Mapping[str, Any]) -> Place:
+    """Which calls a tier is for."""
+    return tier.get("service", ""), tier.get("above_tokens", 0)
 
 
 def stated_by(sheet: Sheet) -> dict[str, int]:
     """What a version states besides its tiers: nano by bucket and tool."""
     columns = {bucket: getattr(sheet, f"{bucket}_nano") for bucket in COLUMNS}
     return {bucket: nano for bucket, nano in columns.items() if nano is not None} | dict(sheet.extra_rates or {})
-
-
-def _place(tier: Mapping[str, Any]) -> Place:
-    return tier.get("service", ""), tier.get("above_tokens", 0)
 
 
 def _whole(base: Nano, tier: Nano, stated: Nano) -> dict[str, int]:
@@ -157,7 +170,7 @@ def _troubles_of_tiers(tiers: object, per_units: int) -> Iterator[str]:
         if not isinstance(tier, dict) or not {"rates"} <= tier.keys() <= _TIER:
             yield "A tier says its service, above_tokens and rates, and nothing else."
             return
-        service, above_tokens = _place(tier)
+        service, above_tokens = place_of(tier)
         if type(above_tokens) is not int or not 0 <= above_tokens <= ABOVE_TOKENS_MAX:
             yield f"above_tokens is a whole number from 0 to {ABOVE_TOKENS_MAX:,}."
         elif not isinstance(service, str) or (service and not _SERVICE.fullmatch(service)):

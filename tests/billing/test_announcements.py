@@ -90,6 +90,16 @@ def test_new_fees_and_the_end_of_a_model_are_told(acme: Organisation, mock_chann
     assert "Input (priority) – → 6.00" in body
 
 
+def test_what_gets_dearer_in_a_tier_alone_is_told(acme: Organisation, chat_model: Model) -> None:
+    """Cached input is stated now, as what it was; but a tier that lowers the input no longer lowers it too."""
+    flex = [{"service": "flex", "above_tokens": 0, "rates": {"input": NANO}}]
+    cast.price(chat_model, input_nano=2 * NANO, output_nano=8 * NANO, tiers=flex)
+    schedule(chat_model, input_nano=2 * NANO, cached_input_nano=2 * NANO, tiers=flex)
+    announcements.announce()
+    assert "Cached input (flex) 1.00 → 2.00" in told(acme)[0].body
+    assert told(acme)[0].level == "warning"
+
+
 def test_only_those_whom_it_concerns_are_told(
     acme: Organisation, globex: Organisation, gus: User, chat_model: Model
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from billing.models import PriceVersion
+from billing.price_lines import lines_of
 from billing.price_sheets import CALL_NANO_MAX, TOKEN_NANO_MAX, TOOL_NANO_MAX, problems, rates_of
 from billing.pricing import Tokens, price
 
@@ -140,6 +141,27 @@ def test_what_a_call_costs_is_exact_and_never_more_than_was_held(seed: int) -> N
             bound = rates.bound(tokens.all_input + dice.choice((0, 0, 5_000)), asked=asked, tools=named)
             output_tokens = tokens.total - tokens.all_input
             assert costs.total <= bound.input_nano + output_tokens * bound.output_token_nano
+
+
+@pytest.mark.req("BIL-23")
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_the_lines_of_a_price_say_what_every_tier_costs(seed: int) -> None:
+    """What a tier has no line for is as plainly; a rare bucket without any is what it is nearest to."""
+    dice = random.Random(seed)
+    for _ in range(SHEETS):
+        sheet = sheet_of(dice)
+        lines = {(line.service, line.above_tokens, line.bucket): line.nano for line in lines_of(sheet)}
+
+        def told(service: str, above: int, bucket: str, lines: dict[Any, int] = lines) -> int:
+            for place in ((service, above, bucket), ("", 0, bucket)):
+                if place in lines:
+                    return lines[place]
+            return told(service, above, PARENT[bucket])
+
+        for tier in sheet.tiers:
+            for bucket in (*PLAIN, *RARE):
+                nano = in_tier(sheet, tier, bucket) * (10**6 // sheet.per_units)
+                assert told(tier["service"], tier["above_tokens"], bucket) == nano
 
 
 def test_a_tier_that_was_not_asked_for_is_not_charged() -> None:

@@ -20,6 +20,7 @@ from channels.models import Channel, Model, Route
 from newapi.kernel import clock
 from newapi.kernel.money import NANO
 from tests import cast
+from tests.billing.test_prices_oracle import in_tier
 from tests.portal.conftest import LogIn
 
 pytestmark = [pytest.mark.django_db, pytest.mark.req("BIL-23")]
@@ -99,7 +100,12 @@ def expected(at: datetime) -> Amounts:
         for bucket, instead in (("cached_input", "input"), ("cache_write", "input"), ("reasoning", "output")):
             own[bucket] = own[instead] if own[bucket] is None else own[bucket]
         told = [("", 0, own), ("", 0, version.extra_rates)]
-        told += [(tier["service"], tier["above_tokens"], tier["rates"]) for tier in version.tiers]
+        plain = own | {name: nano for name, nano in version.extra_rates.items() if not name.startswith("tool:")}
+        for tier in version.tiers:
+            # Nobody is to work out what follows from what was typed: whatever a call pays otherwise is said.
+            follows = {bucket: in_tier(version, tier, bucket) for bucket in plain}
+            told_by_it = {bucket: nano for bucket, nano in follows.items() if nano != plain[bucket]} | tier["rates"]
+            told.append((tier["service"], tier["above_tokens"], told_by_it))
         for service, above, rates in told:
             for bucket, nano in rates.items():
                 factor = 1 if bucket.startswith("tool:") else 1_000_000 // version.per_units
