@@ -7,11 +7,14 @@ from decimal import Decimal
 from typing import Any
 
 from billing.price_map import fields, numbers
-from billing.price_map.fields import INPUT, OUTPUT, PER_CALL, Field, Meaning
+from billing.price_map.fields import INPUT, OUTPUT, PER_CALL, Meaning
 from billing.price_map.numbers import Refusal
-from billing.price_map.tiers import BASE, COLUMNS, Found, completed
+from billing.price_map.tiers import BASE, COLUMNS, Found, completed, is_of_tokens
 
 WARNINGS_MAX = 40
+# Of an entry, or of a tier in it; the longest there are have some sixty.
+FIELDS_MAX = 500
+TIERS_MAX = 50
 # Models that write nothing, so that no price of output is no mistake.
 _SILENT_MODES = {"embedding"}
 
@@ -30,10 +33,12 @@ def read_entry(name: str, told: object) -> Entry:
     """What a list tells of one model. Never fails: an entry that cannot become a price says why in `refusal`."""
     if not isinstance(told, dict):
         return Entry(name, refusal="It is not an object.")
+    if len(told) > FIELDS_MAX:
+        return Entry(name, refusal=f"It has more than {FIELDS_MAX} fields.")
     notes = list(_warnings(told))
     try:
         found = _rates(told, notes)
-        _require_whole(found[BASE], told)
+        _require_whole(found, told)
         rates = _order(found, notes)
     except Refusal as refusal:
         return Entry(name, {}, tuple(notes[:WARNINGS_MAX]), str(refusal))
@@ -69,7 +74,7 @@ def _rates(told: Mapping[str, Any], notes: list[str]) -> Found:
         if value is None:
             continue
         if read.meaning is Meaning.RATE:
-            nano = _per_use(name, value, notes) if _is_use(read) else _per_million(name, value)
+            nano = _per_million(name, value) if is_of_tokens(read.bucket) else _per_use(name, value, notes)
             _put(found[read.service, read.above_tokens], read.bucket, nano, name)
         elif read.meaning is Meaning.TIERS:
             for above_tokens, bucket, nano in _by_length(value, notes):
@@ -81,10 +86,6 @@ def _put(rates: dict[str, int], bucket: str, nano: int, name: str) -> None:
     """Raises Refusal when the list gives two prices for the same."""
     if rates.setdefault(bucket, nano) != nano:
         raise Refusal(f"“{name}” contradicts another price of the same.")
-
-
-def _is_use(read: Field) -> bool:
-    return read.bucket == PER_CALL or read.bucket.startswith("tool:")
 
 
 def _per_million(name: str, value: object) -> int:
@@ -104,18 +105,20 @@ def _per_use(name: str, value: object, notes: list[str]) -> int:
 
 def _by_length(tiers: object, notes: list[str]) -> Iterator[tuple[int, str, int]]:
     """`tiered_pricing` as (above so many tokens, bucket, nano). Raises Refusal unless the ranges join."""
-    if not isinstance(tiers, list) or not tiers:
-        raise Refusal("“tiered_pricing” is no list.")
+    if not isinstance(tiers, list) or not 0 < len(tiers) <= TIERS_MAX:
+        raise Refusal(f"“tiered_pricing” is no list of at most {TIERS_MAX}.")
     expected = 0
     for tier in tiers:
         span = tier.get("range") if isinstance(tier, dict) else None
         if not isinstance(span, list) or len(span) != 2:
             raise Refusal("“tiered_pricing” has a tier without a range.")
+        if len(tier) > FIELDS_MAX:
+            raise Refusal(f"“tiered_pricing” has a tier with more than {FIELDS_MAX} fields.")
         start, expected = _span(span, expected)
         notes.extend(note for note in _warnings(tier) if note not in notes)
         for name, value in sorted(tier.items()):
             read = fields.read(name)
-            if read.meaning is Meaning.RATE and not _is_use(read) and value is not None:
+            if read.meaning is Meaning.RATE and is_of_tokens(read.bucket) and value is not None:
                 if read.service or read.above_tokens:
                     raise Refusal(f"“tiered_pricing” has “{name}” in it.")
                 yield start, read.bucket, _per_million(name, value)
@@ -128,11 +131,12 @@ def _span(span: list[object], expected: int) -> tuple[int, int]:
     return start, end
 
 
-def _require_whole(base: Mapping[str, int], told: Mapping[str, Any]) -> None:
+def _require_whole(found: Found, told: Mapping[str, Any]) -> None:
     """What is sold by tokens states both its prices, if only as zero: never free by accident."""
+    base = found[BASE]
     if INPUT not in base and OUTPUT not in base and PER_CALL not in base:
         raise Refusal("It has no price by tokens or by call.")
-    if PER_CALL in base and INPUT not in base and OUTPUT not in base:
+    if PER_CALL in base and not any(is_of_tokens(bucket) for rates in found.values() for bucket in rates):
         return
     if INPUT not in base:
         raise Refusal("It states no price of input.")

@@ -31,6 +31,8 @@ class Field:
     above_tokens: int = 0
 
 
+# No name is as long; reading one that is would take time by the square of it.
+LENGTH_MAX = 200
 INPUT, OUTPUT = "input", "output"
 PER_CALL = "per_call"
 # Component → bucket. What is counted in tokens is nano per million, the rest nano per use.
@@ -74,6 +76,8 @@ _LOOKS_LIKE_COST = re.compile(r"cost|pric|fee(s|_|$)|uplift|multiplier|surcharge
 @lru_cache(maxsize=4096)
 def read(name: str) -> Field:
     """What a field's name says. Never fails: what the grammar does not know is UNKNOWN, or INFORMATION."""
+    if len(name) > LENGTH_MAX:
+        return Field(Meaning.UNKNOWN)
     if name == "tiered_pricing":
         return Field(Meaning.TIERS)
     if name == "deprecation_date":

@@ -1,6 +1,7 @@
 """A price list's file: JSON with one object for each model, its numbers kept as they are written."""
 
 import json
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,10 @@ from billing.price_map.entries import Entry, read_entry
 BYTES_MAX = 20 * 2**20
 ENTRIES_MAX = 20_000
 NAME_LENGTH_MAX = 200
+
+
+# What no database takes in a text, though JSON can write it: NUL, and halves of characters.
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
 class CannotRead(ValueError):
@@ -63,6 +68,8 @@ def _parsed(data: bytes) -> _Object:
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> _Object:
     found = _Object(pairs)
+    if any(_NO_TEXT.search(text) for pair in pairs for text in pair if isinstance(text, str)):
+        raise ValueError("no text")
     if len(found) < len(pairs):
         seen: set[str] = set()
         found.twice = frozenset(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]

@@ -53,7 +53,7 @@ def _shifted(number: Decimal, places: int) -> int | None:
     kept, cut = digit_text[:power], digit_text[power:]
     if cut.strip("0") or len(digit_text) < -power:
         return None
-    return int(kept[:_DIGITS_MAX] or "0") * 10 ** max(0, len(kept) - _DIGITS_MAX)
+    return int(kept[:_DIGITS_MAX] or "0") * 10 ** min(max(0, len(kept) - _DIGITS_MAX), _DIGITS_MAX)
 
 
 def _short(value: object) -> str:

@@ -3,11 +3,10 @@
 from typing import Any
 
 from billing.price_map.fields import INPUT, OUTPUT, PER_CALL
+from billing.price_sheets import PARENTS
 
 # What a price version has a column for; the other buckets are in `extra_rates`.
 COLUMNS = ("input", "cached_input", "cache_write", "output", "reasoning")
-# What an absent rate means, as everywhere: that of the bucket which it is a part of.
-_PART_OF = {"cached_input": INPUT, "cache_write": INPUT, "reasoning": OUTPUT}
 
 Tier = tuple[str, int]  # service, above so many tokens
 Rates = dict[str, int]  # nano by bucket
@@ -47,15 +46,17 @@ def _near(tier: Tier, lengths: list[int]) -> list[Tier]:
 
 def _known(tier: Tier, found: Found, near: list[Rates]) -> Rates:
     """What a tier states, and what it takes from those next to it."""
-    stated = {bucket: nano for bucket, nano in found.get(tier, {}).items() if _is_of_tokens(bucket)}
+    stated = {bucket: nano for bucket, nano in found.get(tier, {}).items() if is_of_tokens(bucket)}
     taken = {bucket for rates in near for bucket in rates} - stated.keys()
     inherited = {bucket: max(_of(bucket, rates) for rates in near) for bucket in taken}
     return {**inherited, **stated}
 
 
 def _of(bucket: str, rates: Rates) -> int:
-    """What a bucket costs at some rates, when they do not name it either."""
-    return rates[bucket] if bucket in rates else rates.get(_PART_OF.get(bucket, ""), 0)
+    """What a bucket costs at some rates; when they do not name it either, as what it is a part of."""
+    while bucket not in rates and bucket in PARENTS:
+        bucket = PARENTS[bucket]
+    return rates.get(bucket, 0)
 
 
 def _whole(rates: Rates) -> Rates:
@@ -74,8 +75,8 @@ def _assumed(tier: Tier, found: Found) -> list[str]:
     return [f"{_words(tier)}: no price of {' and '.join(missing)} is stated; the dearest of what is near is taken."]
 
 
-def _is_of_tokens(bucket: str) -> bool:
-    """Uses of tools, and calls, cost the same in every tier."""
+def is_of_tokens(bucket: str) -> bool:
+    """Whether it is counted in tokens. Uses of tools, and calls, are not, and cost the same in every tier."""
     return bucket != PER_CALL and not bucket.startswith("tool:")
 
 

@@ -14,6 +14,7 @@ from billing.price_map import CannotRead, Entry, fields, with_markup
 from billing.price_map.fields import Meaning
 
 PLAIN = '"input_cost_per_token": 2e-6, "output_cost_per_token": 8e-6'
+MANY = ", ".join(f'"fee_{number}": 1' for number in range(501))
 
 
 def entry(text: str, name: str = "m") -> Entry:
@@ -152,6 +153,7 @@ def test_any_number_of_nano_comes_back_as_itself(nano: int, shift: int) -> None:
         ("1e999999999", "too large"),
         ("1" + "0" * 60, "too large"),
         ("0." + "0" * 5000 + "1", "finer than our prices go"),
+        ("1" + "0" * 5000 + ".5", "too large"),
     ],
 )
 @pytest.mark.req("BIL-08")
@@ -168,8 +170,13 @@ def test_what_cannot_be_a_price_of_ours_is_refused_with_the_reason(written: str,
         ('"output_cost_per_image": 0.04', "no price by tokens or by call"),
         ('"input_cost_per_token": 1e-6', "states no price of output"),
         ('"output_cost_per_token": 1e-6', "states no price of input"),
+        ('"input_cost_per_request": 0.01, "input_cost_per_token_above_128k_tokens": 1e-6', "states no price of input"),
+        ('"input_cost_per_request": 0.01, "output_cost_per_audio_token": 1e-6', "states no price of input"),
         (f'{PLAIN}, "input_cost_per_token": 3e-6', "says “input_cost_per_token” twice"),
         (f'{PLAIN}, "tiered_pricing": []', "no list"),
+        (f'{PLAIN}, "tiered_pricing": [{", ".join(["{}"] * 51)}]', "no list of at most 50"),
+        (MANY, "more than 500 fields"),
+        (f'{PLAIN}, "tiered_pricing": [{{"range": [0, 10], {MANY}}}]', "more than 500 fields"),
         (f'{PLAIN}, "tiered_pricing": [{{"input_cost_per_token": 1e-6}}]', "without a range"),
         (f'{PLAIN}, "tiered_pricing": [{{"range": [0, 10], "input_cost_per_token": 1e-6}}]', "contradicts"),
         (f'{PLAIN}, "tiered_pricing": [{{"range": [5, 10]}}]', "do not join"),
@@ -250,6 +257,24 @@ def test_tiers_are_whole_so_that_nothing_is_cheap_by_accident() -> None:
     )
 
 
+def test_what_a_tier_takes_from_beside_it_is_the_dearest_also_of_what_is_not_named_there() -> None:
+    """Nobody says what an hour in the cache costs a long prompt; written for some minutes it costs 9."""
+    read = entry(
+        f'{PLAIN}, "cache_creation_input_token_cost": 2e-6, "cache_creation_input_token_cost_above_1hr": 4e-6,'
+        '"input_cost_per_token_above_200k_tokens": 9e-6, "output_cost_per_token_above_200k_tokens": 9e-6,'
+        '"cache_creation_input_token_cost_above_200k_tokens": 9e-6, "input_cost_per_token_flex": 1e-6,'
+        '"cache_creation_input_token_cost_flex": 8e-6, "output_cost_per_token_flex": 4e-6'
+    )
+    assert tier(read, "flex", 0)["cache_write_1h"] == 4 * 10**9
+    assert tier(read, "flex", 200_000)["cache_write"] == 9 * 10**9
+
+
+def test_a_name_without_end_is_read_at_once_and_warned_of() -> None:
+    """Of names that repeat themselves, matching took time by the square of their length."""
+    name = "cost_per_image_" * 100_000 + "!"
+    assert entry(f'{PLAIN}, "{name}": 1').warnings[0].startswith("“cost_per_image_")
+
+
 def test_lengths_in_a_list_of_their_own_are_tiers() -> None:
     tiers = (
         '{"range": [0, 32000], "input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6},'
@@ -279,8 +304,11 @@ def test_the_day_of_its_end_is_said() -> None:
         (b"[" * 100_000, "not JSON"),
         (b'{"' + b"a" * 201 + b'": {"input_cost_per_token": 1e-6}}', "longer than 200"),
         (b" " * (20 * 2**20 + 1), "larger than 20 MB"),
+        (rb'{"a\u0000": {"input_cost_per_token": 1e-6}}', "not JSON"),
+        (rb'{"a": {"input_cost_per_token": 1e-6, "fee_\ud800": 1}}', "not JSON"),
+        (rb'{"a": {"input_cost_per_token": 1e-6, "deprecation_date": "\u0000"}}', "not JSON"),
     ],
-    ids=range(11),
+    ids=range(14),
 )
 def test_a_file_that_is_no_list_is_refused_in_words(data: bytes, complaint: str) -> None:
     with pytest.raises(CannotRead, match=complaint):
