@@ -9,7 +9,7 @@ from newapi.kernel.errors import InvalidRequest
 
 # What is held for when the caller does not bound the uses itself, for each choice.
 USES_HELD = 16
-# More than a caller may ask for, and than anybody believes of one call.
+# More than a caller may ask for, and than anybody believes of one call; so more is never charged, nor held for.
 USES_MAX = 1_000
 TOOLS_MAX = 8
 # Tools that the caller runs. They cost nothing but the tokens that describe them.
@@ -36,7 +36,8 @@ def named_in(body: dict[str, Any], *, choices: int) -> dict[str, int] | None:
         return None
     named: dict[str, int] = {}
     for tool, uses in _named(body):
-        named[tool] = max(named.get(tool, 0), uses * choices)
+        # A tool that is named twice may be used as often as both say.
+        named[tool] = min(named.get(tool, 0) + uses * choices, USES_MAX)
     if len(named) > TOOLS_MAX:
         raise InvalidRequest(f"At most {TOOLS_MAX} of the provider's tools can be used in a call.", param="tools")
     return named or None

@@ -168,6 +168,9 @@ async def test_tools_are_held_for_before_they_can_be_used(
     tool = {"type": "web_search", "max_uses": 3}
     assert (await gateway.chat(max_tokens=5, tools=[tool])).status == 402
     assert (await gateway.chat(max_tokens=5, tools=[{**tool, "max_uses": 1}], n=3)).status == 402
+    # Of the same tool under two names, each may be used as often as it says.
+    twice = [{"type": kind, "max_uses": 2} for kind in ("web_search", "web_search_20250305")]
+    assert (await gateway.chat(max_tokens=5, tools=twice)).status == 402
     assert mock.requests() == []
     mock.behave(web_searches="2")
     row = await row_of(gateway, max_tokens=5, tools=[{**tool, "max_uses": 2}])
