@@ -15,6 +15,7 @@ from billing import price_map
 from billing.models import PriceImport, PriceImportRow, PriceVersion
 from billing.services import prices
 from billing.services.import_rows import FREE, Judgement, judge, rows_of
+from channels.services import catalogue
 from newapi.kernel import clock
 
 Verdict = PriceImportRow.Verdict
@@ -94,6 +95,8 @@ def publish(*, of: PriceImport, actor: User | None, reason: str, address: str | 
     Raises ValidationError: when nothing is chosen, it was decided already, or prices have changed since it was read.
     """
     _decide(of, State.PUBLISHED)
+    # As whoever publishes a price does: what is judged below is still so when it is replaced.
+    catalogue.bump()
     rows = list(chosen_rows(of)[: PUBLISHED_MAX + 1])
     if not rows:
         raise ValidationError("Nothing is chosen.")
