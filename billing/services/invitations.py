@@ -44,6 +44,8 @@ def send(
     if purpose not in Purpose.values:
         raise BillingRefusal({"purpose": "Say what the money is for."})
     promotions.require(promotion=promotion, organisation=inviter, nano=_both_nano(promotion), kind=Kind.INVITATION)
+    # So that those which wait are counted, and looked through for this address, one sender after the other.
+    _one_at_a_time()
     if email in rules.emails_of(Membership.objects.filter(organisation=inviter, is_active=True)):
         raise BillingRefusal({"email": "Somebody with this address belongs to your organisation already."})
     waiting = waiting_of(inviter)
@@ -138,7 +140,7 @@ def _accept(invitation: Invitation, organisation: Organisation, phone: str, told
 
 
 def _one_at_a_time() -> None:
-    """Two acceptances that cross, A by B and B by A, would each see no cycle: until one is over, the other waits here.
+    """Until one is over, the other waits here: two acceptances that cross, A by B and B by A, would each see no cycle.
 
     The row is the oldest promotion of invitations; where there is an invitation there is one.
     """

@@ -326,6 +326,19 @@ def test_one_invitation_accepted_eight_times_at_once_gives_once(acme: Organisati
 
 @pytest.mark.req("BIL-06")
 @pytest.mark.django_db(transaction=True)
+def test_of_many_sent_at_once_no_more_wait_than_may_and_an_address_waits_once(
+    acme: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invitations, "OPEN_MAX", 3)
+    promotion = offers.running("invitation", times_per_organisation=9)
+    results = together(*[lambda n=n: sent(promotion, acme, f"guest{n // 2}@example.com") for n in range(8)])
+    assert sum(isinstance(result, Invitation) for result in results) == 3
+    assert sum(isinstance(result, BillingRefusal) for result in results) == 5
+    assert Invitation.objects.values("email_digest").distinct().count() == Invitation.objects.count() == 3
+
+
+@pytest.mark.req("BIL-06")
+@pytest.mark.django_db(transaction=True)
 def test_two_that_invite_each_other_at_once_close_no_circle(acme: Organisation, globex: Organisation) -> None:
     """By two promotions, so that no budget is between them."""
     first, second = (offers.running("invitation", name=name) for name in ("Spring", "Summer"))
