@@ -13,7 +13,7 @@ from typing import Any
 from newapi.kernel import money
 
 LINES_MAX = 64
-_TIER = re.compile(r"(?:([a-z][a-z0-9_-]*)\s*)?(?:\babove\s+([\d,_ ]+))?")
+_TIER = re.compile(r"(?:([a-z][a-z0-9_-]*)\s*)?(?:\babove\s+([\d,_ ]*\d[,_ ]*))?")
 
 
 def read_tools(text: str) -> dict[str, int]:
@@ -40,7 +40,7 @@ def read_tiers(text: str) -> list[dict[str, Any]]:
             raise ValueError(
                 f"Line {number}: a tier, a colon and its rates, such as “flex above 200000: input 1.00, output 4.00”."
             )
-        above_tokens = int(re.sub(r"\D", "", match[2])) if match[2] and re.search(r"\d", match[2]) else 0
+        above_tokens = int(re.sub(r"\D", "", match[2])) if match[2] else 0
         tiers.append({"service": match[1] or "", "above_tokens": above_tokens, "rates": _rates(number, rest)})
     return tiers
 
