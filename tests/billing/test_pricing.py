@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.models import AuditEvent, User
-from billing import selectors
+from billing import price_texts, selectors
 from billing.models import PriceVersion
 from billing.price_sheets import TOKEN_NANO_MAX
 from billing.pricing import Costs, Rates, Tokens, price
@@ -205,3 +205,11 @@ def test_18_of_prices_published_at_once_for_one_moment_one_stands(chat_model: Mo
     assert sum(isinstance(result, PriceVersion) for result in results) == 1
     assert sum(isinstance(result, ValidationError) for result in results) == 7
     assert PriceVersion.objects.filter(effective_from=moment).count() == 1
+
+
+@pytest.mark.parametrize(
+    "typed", ["flex above: input 1", "flex above , : input 1", "above: input 1", "above 9 input 1"]
+)
+def test_a_tier_that_is_half_typed_is_refused_and_never_taken_for_another(typed: str) -> None:
+    with pytest.raises(ValueError, match="Line 1: a tier, a colon and its rates"):
+        price_texts.read_tiers(typed)
