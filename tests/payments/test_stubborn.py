@@ -212,6 +212,21 @@ def test_an_order_at_which_the_worker_died_each_time_fails_without_another_try(
     assert fresh(placed).state == State.FAILED
 
 
+@pytest.mark.parametrize("is_over", [True, False])
+def test_a_charge_at_which_the_worker_died_each_time_waits_for_a_person(
+    is_over: bool, acme: Organisation, stripe: PaymentProvider, order: Order, fake_of_stripe: FakeStripe
+) -> None:
+    kept = kept_methods.keep(order=order(stripe), customer_reference="cus_1", method_reference="pm_visa")
+    placed = order(stripe, kind=TopUpOrder.Kind.AUTOMATIC)
+    next_at = clock.now() + timedelta(minutes=-1 if is_over else 5)
+    TopUpOrder.objects.filter(pk=placed.pk).update(polls=opening.TRIES_MAX, poll_at=next_at)
+    assert not orders.charge_saved(order_id=placed.pk, kept=kept)
+    assert fake_of_stripe.asked == []
+    # A last try that goes on elsewhere has its time to end.
+    assert fresh(placed).state == (State.MISMATCH if is_over else State.CREATED)
+    assert Notice.objects.filter(kind="top_up.mismatch", audience="operators").exists() == is_over
+
+
 def test_a_refund_that_failed_while_the_wallet_is_frozen_waits_for_a_person(
     acme: Organisation, paid: TopUpOrder, root: User, fake_of_stripe: FakeStripe
 ) -> None:

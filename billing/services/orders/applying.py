@@ -82,10 +82,14 @@ def credit(order: TopUpOrder, *, paid_minor: int, payment_reference: str) -> Non
 
 @transaction.atomic
 def set_aside(*, order: TopUpOrder, why: str) -> None:
-    """Leave an order that was charged, and that we cannot book, to a person."""
+    """Leave an order to a person: it was charged and cannot be booked, or nobody knows whether it was charged.
+
+    It does not fail, because after a failure another order would charge anew.
+    """
     order = turns.order_in_turn(order.pk)
     if order.state == State.CREATED:
-        _mismatch(order, why)
+        _update(order, state=State.MISMATCH, why=why[:300], poll_at=None)
+        warn(order, "mismatch", f"waits for a person: {why}")
 
 
 def _paid(order: TopUpOrder, facts: Facts) -> None:

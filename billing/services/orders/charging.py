@@ -26,6 +26,8 @@ def charge_saved(*, order_id: int, kept: AutoTopUp) -> bool:
         return False
     if kept.provider_id != order.provider_id:
         return not opening.fail(order, "The means of payment is not kept at this provider any more.")
+    if opening.is_spent(order):
+        applying.set_aside(order=order, why="Nobody knows whether it was charged; look at the provider's pages.")
     if not opening.claim(order):
         return False
     try:
@@ -44,7 +46,6 @@ def charge_saved(*, order_id: int, kept: AutoTopUp) -> bool:
     except Exception:
         log.exception("automatic top-up %s is charged and cannot be booked", order.reference)
         if order.polls + 1 >= opening.TRIES_MAX:
-            # No failure, after which another order would charge anew.
             applying.set_aside(order=order, why="It was charged, but cannot be booked; the log says why.")
         return False
 

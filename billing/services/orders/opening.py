@@ -41,6 +41,8 @@ def open_order(*, order_id: int) -> bool:
     under the same idempotency key and gets the same session. When the provider stays away, the order fails.
     """
     order = TopUpOrder.objects.select_related("organisation", "provider", "user").get(pk=order_id)
+    if order.kind == TopUpOrder.Kind.CHECKOUT and is_spent(order):
+        return not fail(order, "It was begun too often without an end. Nothing was charged.")
     if order.kind != TopUpOrder.Kind.CHECKOUT or not claim(order):
         return False
     try:
@@ -58,17 +60,21 @@ def open_order(*, order_id: int) -> bool:
 
 
 def claim(order: TopUpOrder) -> bool:
-    """Take an order that is being prepared for one try; the next turn comes after a pause that grows.
-
-    After the last try it fails here, should the worker have died of that one.
-    """
-    if order.polls >= TRIES_MAX:
-        fail(order, "It was begun too often without an end.")
-        return False
+    """Take an order that is being prepared for one try; the next turn comes after a pause that grows."""
     pause = timedelta(seconds=min(RETRY_S * 2**order.polls, RETRY_S_MAX))
     now = clock.now()
     mine = TopUpOrder.objects.filter(pk=order.pk, state=State.CREATED, polls=order.polls, poll_at__lte=now)
     return bool(mine.update(poll_at=now + pause, polls=F("polls") + 1))
+
+
+def is_spent(order: TopUpOrder) -> bool:
+    """Whether an order had its last try, and the worker died of it: else it would not be being prepared any more."""
+    return (
+        order.state == State.CREATED
+        and order.polls >= TRIES_MAX
+        and order.poll_at is not None
+        and order.poll_at <= clock.now()
+    )
 
 
 def not_answered(order: TopUpOrder, error: Exception, *, in_vain: str) -> None:
