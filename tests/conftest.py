@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from playwright.sync_api import Browser
+from pytest_django.plugin import DjangoDbBlocker
 from redis import Redis
 
 from accounts.models import Organisation, Role, User
@@ -17,13 +18,20 @@ from newapi.kernel.meters import bank, pipe
 from tests import cast
 from tests.browser import chromium
 from tests.processes import MockUpstream, running_mock
-from tests.tools import flush
+from tests.tools import pristine
 
-flush.install()
+pristine.install()
 pytest_plugins = ["tests.tools.trace"]
 
 # As long as Redis may take to answer on a machine that does much else.
 PATIENCE_S = 30
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """The migrated database, and a copy of it that transactional tests are put back to."""
+    with django_db_blocker.unblock():
+        pristine.keep()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,7 +40,7 @@ def redis_server() -> Iterator[subprocess.Popen[bytes]]:
     process = embedded_redis.start(directory=Path(settings.TEST_DIR), socket_path=settings.EMBEDDED_REDIS_SOCKET)
     yield process
     process.terminate()
-    process.wait(timeout=10)
+    process.wait(timeout=PATIENCE_S)
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,11 @@ FIELD_KEYS = {"test": b"0" * 32}
 SQLITE = {
     "ENGINE": "django.db.backends.sqlite3",
     "NAME": TEST_DIR / "db.sqlite3",
-    "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20, "init_command": "PRAGMA foreign_keys=ON;"},
+    "OPTIONS": {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA foreign_keys=ON;",
+    },
     # A file, because threads and processes must see the same database.
     "TEST": {"NAME": TEST_DIR / "test.sqlite3"},
 }
