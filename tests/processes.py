@@ -16,6 +16,10 @@ import requests
 ROOT = Path(__file__).resolve().parent.parent
 T = TypeVar("T")
 
+# As long as a process may take to start, or to answer, on a machine that does much else.
+START_S = 180.0
+ANSWER_S = 30.0
+
 
 def free_port() -> int:
     """A port that nobody listens on."""
@@ -50,18 +54,18 @@ class MockUpstream:
 
     def requests(self) -> list[dict[str, Any]]:
         """The model calls that arrived since the last `forget`."""
-        found = requests.get(f"{self.url}/_mock/requests", timeout=5).json()
+        found = requests.get(f"{self.url}/_mock/requests", timeout=ANSWER_S).json()
         return [seen for seen in found if seen["method"] == "POST"]
 
     def forget(self) -> None:
         """Empty the record and behave well again."""
-        requests.delete(f"{self.url}/_mock/requests", timeout=5)
+        requests.delete(f"{self.url}/_mock/requests", timeout=ANSWER_S)
         self.behave()
 
     def behave(self, **knobs: str) -> None:
         """Set how it behaves from now on; without knobs, well."""
         wanted = {name.replace("_", "-"): value for name, value in knobs.items()}
-        requests.put(f"{self.url}/_mock/defaults", json=wanted, timeout=5).raise_for_status()
+        requests.put(f"{self.url}/_mock/defaults", json=wanted, timeout=ANSWER_S).raise_for_status()
 
 
 @contextmanager
@@ -76,8 +80,8 @@ def running_mock() -> Iterator[MockUpstream]:
     try:
         mock = MockUpstream(f"http://127.0.0.1:{port}")
         stats = f"{mock.url}/_mock/stats"
-        until(lambda: requests.get(stats, timeout=1).ok, within_s=20, what="the mock upstream answers")
+        until(lambda: requests.get(stats, timeout=1).ok, within_s=START_S, what="the mock upstream answers")
         yield mock
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=ANSWER_S)

@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from newapi import embedded_redis
-from tests.processes import ROOT, MockUpstream, free_port, running_mock, until
+from tests.processes import ROOT, START_S, MockUpstream, free_port, running_mock, until
 
 HOLD_DEADLINE_S = 5
 
@@ -88,9 +88,11 @@ class Product:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def ready(self) -> None:
+    def ready(self, within_s: float = 60) -> None:
         """Wait until it says so."""
-        until(lambda: requests.get(f"{self.url}/readyz", timeout=2).status_code == 200, within_s=60, what="readyz")
+        until(
+            lambda: requests.get(f"{self.url}/readyz", timeout=2).status_code == 200, within_s=within_s, what="readyz"
+        )
 
 
 def descendants(pid: int) -> list[int]:
@@ -135,7 +137,7 @@ def product(tmp_path_factory: pytest.TempPathFactory, upstream: MockUpstream) ->
             )
         stack.callback(end, process)
         running = Product(port, env, process, log)
-        running.ready()
+        running.ready(START_S)
         running.demo = json.loads(running.manage("demo", "--json", "--upstream-url", upstream.base_url))
         yield running
 

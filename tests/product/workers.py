@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import requests
 
-from tests.processes import ROOT, free_port, until
+from tests.processes import ROOT, START_S, free_port, until
 from tests.product.conftest import Product
 
 
@@ -23,7 +23,7 @@ def running_workers(product: Product, count: int = 3) -> Iterator[list[str]]:
             started.append(subprocess.Popen([sys.executable, *command], cwd=ROOT, env={**os.environ, **product.env}))
             urls.append(f"http://127.0.0.1:{port}")
         for url in urls:
-            until(lambda url=url: requests.get(f"{url}/livez", timeout=1).ok, within_s=60, what="a worker")
+            until(lambda url=url: requests.get(f"{url}/livez", timeout=1).ok, within_s=START_S, what="a worker")
         yield urls
     finally:
         for process in started:

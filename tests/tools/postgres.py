@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.processes import free_port
 
-START_S = 30.0
+START_S = 120.0
 # It is thrown away with its data, so nothing need reach the disk.
 OPTIONS = {
     "fsync": "off",
