@@ -7,10 +7,14 @@ from contextlib import contextmanager
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
+from tests.processes import START_S
+
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 WIDE = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
+# As long as a page may take on a machine that does much else.
+PATIENCE_MS = 60_000
 
 
 @contextmanager
@@ -20,7 +24,7 @@ def chromium() -> Iterator[Browser]:
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     try:
         with sync_playwright() as playwright:
-            started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+            started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, timeout=START_S * 1000)
             yield started
             started.close()
     finally:
@@ -34,7 +38,7 @@ class Visitor:
         self.base = server.url
         self.context: BrowserContext = browser.new_context(**options)
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(15_000)
+        self.page.set_default_timeout(PATIENCE_MS)
         self.complaints: list[str] = []
         self.foreign: list[str] = []
         self.page.on("console", self._console)
