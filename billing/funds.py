@@ -1,7 +1,7 @@
 """What the tills are told of wallets: running totals that only the database decides."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from accounts.selectors import epoch_of
 from billing.models import Grant, Purse, Wallet
 from newapi.kernel import clock
 from newapi.kernel.meters.funds import Funds, PurseFunds
+from newapi.kernel.statements import Select, slot
 
 # What ended while calls held it is looked at again after this, and then at each call.
 LOOK_AGAIN = timedelta(seconds=1)
@@ -67,18 +68,35 @@ def of_organisation(organisation_id: int, *, looked_at: datetime | None = None) 
     looked_at: when money that had ended by then was taken out. What is still there of it is held by calls, and the
     till is to have it looked at again shortly after. All is of one moment, except an end that somebody looked for.
     """
+    told = _told(_OF_ORGANISATION.rows(key=organisation_id), looked_at)
+    if told is None:
+        return Funds(organisation_id, epoch_of(organisation_id=organisation_id), funded_nano=0, used_nano=0, version=0)
+    return told
+
+
+def of_wallet(wallet_id: int, *, looked_at: datetime | None = None) -> Funds | None:
+    """What the till of a wallet's organisation is told; None when no till counts it. See of_organisation."""
+    return _told(_OF_WALLET.rows(key=wallet_id), looked_at)
+
+
+def _with_ends(key: str) -> QuerySet[Wallet, Any]:
+    """Rows of the one wallet with such a key, if a till counts it: one for each of its purses, or one."""
     ends = Grant.objects.filter(wallet=OuterRef("pk"), remaining_nano__gt=0, expires_at__isnull=False)
     first_end = Subquery(ends.order_by("expires_at").values("expires_at")[:1])
     more = ("organisation__epoch", "credit_until", "drawn_nano", "first_end")
-    rows = list(
-        _counted([organisation_id])
-        .annotate(first_end=first_end)
-        .order_by("purses__pk")
-        .values_list(*_COLUMNS[1:], *more, *_OF_PURSE)
-    )
+    wallet = Wallet.objects.filter(**{key: slot(Wallet, key, "key")}, currency=F("organisation__currency"))
+    return wallet.annotate(first_end=first_end).order_by("purses__pk").values_list(*_COLUMNS, *more, *_OF_PURSE)
+
+
+_OF_ORGANISATION = Select(lambda: _with_ends("organisation"))
+_OF_WALLET = Select(lambda: _with_ends("id"))
+
+
+def _told(rows: Sequence[Any], looked_at: datetime | None) -> Funds | None:
     if not rows:
-        return Funds(organisation_id, epoch_of(organisation_id=organisation_id), funded_nano=0, used_nano=0, version=0)
-    funded, used, credit_limit, version, frozen_at, epoch, credit_until, drawn, end = rows[0][: -len(_OF_PURSE)]
+        return None
+    organisation_id, funded, used, credit_limit, version, frozen_at, *more = rows[0][: -len(_OF_PURSE)]
+    epoch, credit_until, drawn, end = more
     purses = tuple(PurseFunds(*row[-len(_OF_PURSE) :]) for row in rows if row[-len(_OF_PURSE)] is not None)
     known = Totals(funded, used, credit_limit, version, frozen_at, purses)
     dry_ms = 0

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import models
 
 from accounts.models import AuditEvent, Organisation, User
+from newapi.kernel import statements
 
 # Names of fields whose values never reach the record, whatever they are called around it. A count of tokens is none.
 _SECRET = re.compile(r"password|secret|digest|sealed|token(?!s)")
@@ -23,7 +24,7 @@ def record(
     address: str | None = None,
 ) -> AuditEvent:
     """Append one event. `changes` maps a field to [before, after]; secrets are masked here."""
-    return AuditEvent.objects.create(
+    event = AuditEvent(
         actor=actor,
         action=action,
         object_type=target._meta.label_lower,
@@ -34,6 +35,8 @@ def record(
         changes={field: _masked(field, values) for field, values in (changes or {}).items()},
         address=address or None,
     )
+    statements.insert([event])
+    return event
 
 
 def organisation_of(target: models.Model) -> Organisation | None:

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from accounts.models import Project
 from accounts.services import epochs
 from billing.errors import BillingRefusal
 from billing.models import Grant, GrantEntry, LedgerTransaction, Purse, Wallet
 from channels.models import Model
-from newapi.kernel import clock, money
+from newapi.kernel import clock, money, statements
+from newapi.kernel.statements import Select, slot
 
 # As many grants with a rest, and as many scopes, as one wallet may have. All are read whenever usage is booked.
 GRANTS_MAX = 2_000
@@ -74,6 +75,14 @@ def purse_for(wallet: Wallet, terms: Terms) -> Purse | None:
     return purse
 
 
+def _with_a_rest() -> QuerySet[Grant]:
+    return Grant.objects.filter(wallet=slot(Grant, "wallet"), remaining_nano__gt=0).order_by()
+
+
+# Asked at each grant, so it reads no further than it must.
+_ONE_TOO_MANY = Select(lambda: _with_a_rest().values_list("pk")[GRANTS_MAX - 1 : GRANTS_MAX])
+
+
 class Holdings:
     """What a wallet holds, as it is about to be. `save` writes all of it."""
 
@@ -114,7 +123,7 @@ class Holdings:
 
     def give(self, booked: LedgerTransaction, nano: int, *, terms: Terms, category: str, spent_nano: int = 0) -> Grant:
         """Make a transaction's grant, of which some is spent at once on what was owed."""
-        if Grant.objects.filter(wallet=self.wallet, remaining_nano__gt=0).count() >= GRANTS_MAX:
+        if _ONE_TOO_MANY.first(wallet=self.wallet.pk):
             raise BillingRefusal(f"A wallet has at most {GRANTS_MAX} grants with something left of them.")
         purse = purse_for(self.wallet, terms)
         if purse is not None:
@@ -132,11 +141,11 @@ class Holdings:
             remaining_nano=nano - spent_nano,
         )
         grant.clean_fields(exclude=["wallet", "purse", "transaction"])
-        grant.save(force_insert=True)
+        statements.insert([grant])
         entries = [GrantEntry(grant=grant, transaction=booked, nano=nano)]
         if spent_nano:
             entries.append(GrantEntry(grant=grant, transaction=booked, nano=-spent_nano))
-        GrantEntry.objects.bulk_create(entries)
+        statements.insert(entries)
         return grant
 
     def put_back(self, booked: LedgerTransaction, nano: int) -> int:
@@ -163,9 +172,8 @@ class Holdings:
 
     def save(self, booked: LedgerTransaction) -> None:
         """Write grants, entries and purses. Raises Raced."""
-        GrantEntry.objects.bulk_create(
-            GrantEntry(grant_id=pk, transaction=booked, nano=nano) for pk, nano in self._moved.items() if nano
-        )
+        moved = self._moved.items()
+        statements.insert([GrantEntry(grant_id=pk, transaction=booked, nano=nano) for pk, nano in moved if nano])
         for pk, nano in self._moved.items():
             grant = self._grants[pk]
             if nano and not Grant.objects.filter(pk=pk, remaining_nano=self._seen[pk]).update(

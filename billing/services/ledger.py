@@ -1,13 +1,17 @@
 """Writing the ledger: transactions of transfers, each booked once, corrected only by reversal."""
 
+import functools
 import hashlib
 from collections.abc import Iterable, Sequence
 
 import orjson
+from django.db.models import Q
 
 from accounts.models import Organisation, User
 from billing.errors import IdempotencyConflict
 from billing.models import LedgerAccount, LedgerTransaction, LedgerTransfer
+from newapi.kernel import statements
+from newapi.kernel.statements import Select, slot
 
 # (debited account, credited account, nano): money leaves the first and arrives at the second.
 Move = tuple[LedgerAccount, LedgerAccount, int]
@@ -17,6 +21,28 @@ def account(*, organisation: Organisation | None, kind: LedgerAccount.Kind, curr
     """The account of an organisation, or of the platform when it is None; made at first need."""
     found, _ = LedgerAccount.objects.get_or_create(organisation=organisation, kind=kind, currency=currency)
     return found
+
+
+def accounts(
+    *, organisation: Organisation, own: Sequence[LedgerAccount.Kind], platform: LedgerAccount.Kind, currency: str
+) -> list[LedgerAccount]:
+    """Accounts of an organisation, and then one of the platform's, by one question; made at first need."""
+    places = [*((organisation, kind) for kind in own), (None, platform)]
+    kinds = {f"kind{index}": kind for index, (_, kind) in enumerate(places)}
+    rows = _accounts_of(len(places)).rows(organisation=organisation.pk, currency=currency, **kinds)
+    found = {(row.organisation_id, row.kind): row for row in rows}
+    return [
+        found.get((owner.pk if owner else None, str(kind))) or account(organisation=owner, kind=kind, currency=currency)
+        for owner, kind in places
+    ]
+
+
+@functools.cache
+def _accounts_of(count: int) -> Select[LedgerAccount]:
+    kinds = [slot(LedgerAccount, "kind", f"kind{index}") for index in range(count)]
+    owners = Q(organisation=None) | Q(organisation=slot(LedgerAccount, "organisation"))
+    wanted = LedgerAccount.objects.filter(owners, kind__in=kinds, currency=slot(LedgerAccount, "currency"))
+    return Select(wanted.order_by)
 
 
 def claim(
@@ -42,10 +68,9 @@ def claim(
         reason=reason[:500],
         reverses=reverses,
     )
-    LedgerTransaction.objects.bulk_create([row], ignore_conflicts=True)
-    booked = LedgerTransaction.objects.get(idempotency_key=idempotency_key)
-    if booked.pk == row.pk:
+    if statements.insert([row], unless_standing=True):
         return row, True
+    booked = LedgerTransaction.objects.get(idempotency_key=idempotency_key)
     if booked.request_hash != asked:
         raise IdempotencyConflict(idempotency_key)
     return booked, False
@@ -53,7 +78,9 @@ def claim(
 
 def move(booked: LedgerTransaction, transfers: Iterable[Move]) -> list[LedgerTransfer]:
     """Add transfers to a transaction that was claimed just now, in the same database transaction. See transfers_of."""
-    return LedgerTransfer.objects.bulk_create(transfers_of(booked, transfers))
+    rows = transfers_of(booked, transfers)
+    statements.insert(rows)
+    return rows
 
 
 def transfers_of(booked: LedgerTransaction, transfers: Iterable[Move]) -> list[LedgerTransfer]:

@@ -3,12 +3,13 @@
 import logging
 from datetime import datetime
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 from redis.exceptions import RedisError
 
 from billing import funds
 from billing.models import Wallet
 from newapi.kernel.meters import bank
+from newapi.kernel.statements import Slot, Update, slot
 
 log = logging.getLogger(__name__)
 
@@ -18,15 +19,25 @@ def publish(*, wallet_id: int, looked_at: datetime | None = None) -> bool:
 
     looked_at: see billing.funds.of_organisation.
     """
-    organisation_id, version = Wallet.objects.values_list("organisation_id", "version").get(pk=wallet_id)
-    try:
+    told = funds.of_wallet(wallet_id, looked_at=looked_at)
+    if told is None:
         # The till counts in the organisation's own currency; a wallet in another one has nothing to tell.
-        bank.publish_funds(funds.of_organisation(organisation_id, looked_at=looked_at))
+        return bool(Wallet.objects.filter(pk=wallet_id).update(version_published=F("version")))
+    try:
+        bank.publish_funds(told)
     except (RedisError, OSError) as error:
         log.warning("funds of wallet %s not published yet: %s", wallet_id, type(error).__name__)
         return False
-    Wallet.objects.filter(pk=wallet_id, version_published__lt=version).update(version_published=version)
+    _PUBLISHED(id=wallet_id, version=told.version)
     return True
+
+
+def _as_published() -> tuple[QuerySet[Wallet], dict[str, Slot]]:
+    version = slot(Wallet, "version")
+    return Wallet.objects.filter(pk=slot(Wallet, "id"), version_published__lt=version), {"version_published": version}
+
+
+_PUBLISHED = Update(_as_published)
 
 
 def publish_missed(*, limit: int = 500) -> int:

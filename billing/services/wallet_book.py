@@ -4,10 +4,12 @@ balance = funded - used + owed = what remains of the grants - drawn. Whoever cal
 the wallet's row locked.
 """
 
+import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F, QuerySet
@@ -20,11 +22,14 @@ from billing.services import ledger
 from billing.services.grants import Holdings, Raced, Terms
 from billing.services.publishing import publish
 from newapi.kernel import money
+from newapi.kernel.statements import Select, Update, slot
 
 Place = LedgerAccount.Kind
 AMOUNT_NANO_MAX = 10**9 * money.NANO
 # Leaves room for one more amount below the end of a bigint.
 FUNDED_NANO_MAX = 8 * 10**18
+# What decides about money in a wallet, beside whether it is frozen.
+_GUARDED = ("funded_nano", "used_nano", "owed_nano", "drawn_nano", "credit_limit_nano")
 
 
 @dataclass(slots=True)
@@ -38,13 +43,31 @@ class Change:
 
 def locked(organisation: Organisation) -> Wallet:
     """The organisation's wallet in its currency, made at first need, with its row locked."""
-    wallets = Wallet.objects.select_for_update().filter(organisation=organisation, currency=organisation.currency)
-    wallet = wallets.first()
+    return _read(_LOCKED, organisation)
+
+
+def read(organisation: Organisation) -> Wallet:
+    """The organisation's wallet in its currency, made at first need."""
+    return _read(_UNLOCKED, organisation)
+
+
+def _read(select: Select[Wallet], organisation: Organisation) -> Wallet:
+    wallet = select.first(organisation=organisation.pk, currency=organisation.currency)
     if wallet is None:
         Wallet.objects.get_or_create(organisation=organisation, currency=organisation.currency)
-        wallet = wallets.get()
+        (wallet,) = select.rows(organisation=organisation.pk, currency=organisation.currency)
     wallet.organisation = organisation
     return wallet
+
+
+def _of_organisation() -> QuerySet[Wallet]:
+    return Wallet.objects.filter(
+        organisation=slot(Wallet, "organisation"), currency=slot(Wallet, "currency")
+    ).order_by()
+
+
+_UNLOCKED = Select(_of_organisation)
+_LOCKED = Select(lambda: _of_organisation().select_for_update())
 
 
 def claim(
@@ -84,6 +107,11 @@ def account(wallet: Wallet, kind: LedgerAccount.Kind) -> LedgerAccount:
     return ledger.account(organisation=wallet.organisation, kind=kind, currency=wallet.currency)
 
 
+def accounts(wallet: Wallet, *own: LedgerAccount.Kind, platform: LedgerAccount.Kind) -> list[LedgerAccount]:
+    """Some of the organisation's accounts, and then one of the platform's, in the wallet's currency."""
+    return ledger.accounts(organisation=wallet.organisation, own=own, platform=platform, currency=wallet.currency)
+
+
 def put_in(
     wallet: Wallet,
     booked: LedgerTransaction,
@@ -103,8 +131,8 @@ def put_in(
     is_general = terms.project is None and terms.model is None
     paid_nano = pay_debts(wallet, change, amount_nano) if is_general else 0
     holdings.give(booked, amount_nano, terms=terms, category=category, spent_nano=paid_nano)
-    place = ledger.account(organisation=None, kind=of, currency=wallet.currency)
-    moves = [(place, account(wallet, Place.WALLET), amount_nano)]
+    purse, place = accounts(wallet, Place.WALLET, platform=of)
+    moves = [(place, purse, amount_nano)]
     book(wallet, booked, holdings, change, moves, action=action, address=address)
 
 
@@ -130,9 +158,10 @@ def take_out(
     change.owed = lacking_nano - change.drawn
     if change.owed and not may_owe:
         raise _too_low(wallet, amount_nano, spendable_nano=amount_nano - change.owed)
-    place = ledger.account(organisation=None, kind=to, currency=wallet.currency)
     parts = {Place.WALLET: amount_nano - change.owed, Place.RECEIVABLE: change.owed}
-    moves = [(account(wallet, kind), place, nano) for kind, nano in parts.items() if nano]
+    parts = {kind: nano for kind, nano in parts.items() if nano}
+    *own, place = accounts(wallet, *parts, platform=to)
+    moves = [(side, place, nano) for side, nano in zip(own, parts.values(), strict=True)]
     book(wallet, booked, holdings, change, moves, action=action, address=address)
 
 
@@ -218,12 +247,9 @@ def book(
 
 def update(wallet: Wallet, change: Change) -> None:
     """Change the totals, in the database and here, guarded by what was read of them. Raises Raced."""
-    if not as_read(wallet).update(
-        funded_nano=F("funded_nano") + change.funded,
-        owed_nano=F("owed_nano") + change.owed,
-        drawn_nano=F("drawn_nano") + change.drawn,
-        version=F("version") + 1,
-    ):
+    guard = {name: getattr(wallet, name) for name in _GUARDED}
+    more = {f"more_{name}": nano for name, nano in asdict(change).items()}
+    if not _update(is_frozen=wallet.frozen_at is not None)(id=wallet.pk, frozen_at=wallet.frozen_at, **guard, **more):
         raise Raced
     wallet.funded_nano += change.funded
     wallet.owed_nano += change.owed
@@ -233,14 +259,20 @@ def update(wallet: Wallet, change: Change) -> None:
 def as_read(wallet: Wallet) -> QuerySet[Wallet]:
     """The wallet's row, if what decides about money in it is still what was read: for guarded updates."""
     return Wallet.objects.filter(
-        pk=wallet.pk,
-        funded_nano=wallet.funded_nano,
-        used_nano=wallet.used_nano,
-        owed_nano=wallet.owed_nano,
-        drawn_nano=wallet.drawn_nano,
-        credit_limit_nano=wallet.credit_limit_nano,
-        frozen_at=wallet.frozen_at,
+        pk=wallet.pk, frozen_at=wallet.frozen_at, **{name: getattr(wallet, name) for name in _GUARDED}
     )
+
+
+@functools.cache
+def _update(*, is_frozen: bool) -> Update:
+    """The update of totals, guarded as `as_read` says."""
+    read = ["id", *_GUARDED, *(["frozen_at"] if is_frozen else [])]
+    wallet = Wallet(**{name: slot(Wallet, name) for name in read})
+    changes: dict[str, Any] = {
+        f"{name}_nano": F(f"{name}_nano") + slot(Wallet, f"{name}_nano", f"more_{name}")
+        for name in ("funded", "owed", "drawn")
+    }
+    return Update(lambda: (as_read(wallet), changes | {"version": F("version") + 1}))
 
 
 def _repayment(wallet: Wallet, change: Change, moves: Sequence[ledger.Move]) -> list[ledger.Move]:

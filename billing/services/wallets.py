@@ -25,6 +25,7 @@ from newapi.kernel import clock, money
 __all__ = [
     "AMOUNT_NANO_MAX",
     "Terms",
+    "bring_in",
     "check_currency",
     "credit",
     "debit",
@@ -63,12 +64,10 @@ SINKS = {
 
 def open(*, organisation: Organisation) -> Wallet:
     """The organisation's wallet in its currency, made at first need."""
-    wallet, _ = Wallet.objects.get_or_create(organisation=organisation, currency=organisation.currency)
-    return wallet
+    return wallet_book.read(organisation)
 
 
-@transaction.atomic
-def credit(
+def bring_in(
     *,
     organisation: Organisation,
     amount_nano: int,
@@ -82,6 +81,7 @@ def credit(
 ) -> LedgerTransaction:
     """Bring money in as a grant, once per key; it is `.grant` of the transaction returned.
 
+    For whoever holds a transaction that ends with whatever is raised here; everybody else takes `credit`.
     What the organisation owes, and then what it has drawn on its credit line, is paid from it first, unless only some
     calls may spend it. `kind` is one of SOURCES; `source` replaces the account that the money comes from. Raises
     BillingRefusal (WalletFrozen among them), or IdempotencyConflict.
@@ -110,6 +110,9 @@ def credit(
             address=address,
         )
     return booked
+
+
+credit = transaction.atomic(bring_in)
 
 
 @transaction.atomic

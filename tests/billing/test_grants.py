@@ -10,7 +10,7 @@ from accounts.models import Organisation, Project, User
 from billing import errors
 from billing.models import Grant, LedgerTransaction, UsageEvent
 from billing.pricing import Costs
-from billing.services import booking, expiry, holds, posting, verifier, wallets
+from billing.services import booking, expiry, grants, holds, posting, verifier, wallets
 from billing.services.wallets import Terms
 from channels.models import Model
 from newapi.kernel import clock
@@ -372,3 +372,14 @@ def test_a_lost_worker_is_settled_from_the_purse_of_its_hold(
     assert (row.purse_id, row.outcome) == (scoped.purse_id, "lost")
     assert Grant.objects.get(pk=scoped.pk).remaining_nano == 5 * NANO - row.cost_nano
     assert verifier.verify() == []
+
+
+def test_a_wallet_has_at_most_so_many_grants_with_a_rest(poor: Organisation) -> None:
+    common = {"wallet": wallets.open(organisation=poor), "category": Grant.Category.PAID, "amount_nano": NANO}
+    Grant.objects.bulk_create(Grant(remaining_nano=NANO, **common) for _ in range(grants.GRANTS_MAX - 1))
+    # What is empty does not count.
+    Grant.objects.bulk_create(Grant(remaining_nano=0, **common) for _ in range(10))
+    give(poor, 1, "last")
+    with pytest.raises(errors.BillingRefusal, match="at most 2000 grants"):
+        give(poor, 1, "one too many")
+    assert not LedgerTransaction.objects.filter(idempotency_key="one too many").exists()
