@@ -103,9 +103,10 @@ class TopUpOrder(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.CREATED)
     why = models.CharField(max_length=300, blank=True, help_text="Of a state that needs to be explained.")
     pay_url = models.TextField(blank=True)
-    # The provider's names: of the session or order, and of the payment. Unique, so that one payment credits once.
+    # The provider's names: of the session or order, and of the payment. Unique with the provider, so that
+    # one payment credits once.
     session_reference = models.CharField(max_length=255, blank=True)
-    payment_reference = models.CharField(max_length=255, null=True, unique=True)
+    payment_reference = models.CharField(max_length=255, null=True)
     paid_minor = models.BigIntegerField(null=True)
     transaction = models.OneToOneField(
         LedgerTransaction, on_delete=models.PROTECT, null=True, related_name="top_up_order"
@@ -130,6 +131,7 @@ class TopUpOrder(models.Model):
                 condition=Q(state="credited", transaction__isnull=False)
                 | (~Q(state="credited") & Q(transaction__isnull=True)),
             ),
+            models.UniqueConstraint(fields=["provider", "payment_reference"], name="one_order_per_payment"),
         ]
         indexes = [
             models.Index(fields=["organisation", "-id"], name="order_by_organisation"),

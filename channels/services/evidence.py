@@ -104,9 +104,14 @@ def withdraw(
     return evidence
 
 
+def is_there(*, service: str) -> bool:
+    """Whether evidence is in force for another party's service, such as stripe, or none is required here."""
+    return not settings.CHANNEL_EVIDENCE_REQUIRED or in_force(clock.today()).filter(service=service).exists()
+
+
 def require(*, service: str) -> None:
-    """Raise ValidationError when no evidence is in force for another party's service, such as stripe."""
-    if settings.CHANNEL_EVIDENCE_REQUIRED and not in_force(clock.today()).filter(service=service).exists():
+    """Raise ValidationError, in the operators' words, when no evidence is in force for another party's service."""
+    if not is_there(service=service):
         raise ValidationError(
             f"No authorisation evidence is in force for the service “{service}”. Hand it in and have it approved first."
         )

@@ -155,6 +155,26 @@ def test_one_payment_does_not_pay_two_orders(
     assert balance_of(acme) == 600 * USD
 
 
+def test_two_providers_may_name_their_payments_alike(
+    acme: Organisation,
+    stripe: PaymentProvider,
+    epay: PaymentProvider,
+    opened: Order,
+    fake_of_epay: FakeEPay,
+    fake_of_stripe: FakeStripe,
+) -> None:
+    theirs, ours = opened(stripe), opened(epay)
+    body, headers = fake_of_stripe.sign(fake_of_stripe.pay(theirs.reference))
+    inbox.receive(provider=stripe, body=body, headers=headers)
+    inbox.work()
+    fake_of_epay.visit(ours.pay_url)
+    fake_of_epay.trades[ours.reference]["trade_no"] = fresh(theirs).payment_reference
+    tell_epay(fake_of_epay.pay(ours.reference))
+    inbox.work()
+    assert (fresh(theirs).state, fresh(ours).state) == (State.CREDITED, State.CREDITED)
+    assert balance_of(acme) == 1_100 * USD
+
+
 def test_nobody_pays_in_time_and_whoever_pays_late_is_credited(
     acme: Organisation, visited: TopUpOrder, fake_of_epay: FakeEPay
 ) -> None:

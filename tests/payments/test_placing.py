@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from accounts.models import AuditEvent, Notice, Organisation, User
-from billing.errors import WalletFrozen
+from billing.errors import IdempotencyConflict, WalletFrozen
 from billing.models import PaymentProvider, Purpose, RechargeAcceptance, TopUpOrder
 from billing.payments.refusals import AgreementMissing, NoPublicPurchase, PaymentRefusal, ProviderOff
 from billing.services import agreements, inbox, orders, payment_providers, wallets
@@ -97,7 +97,8 @@ def test_a_provider_needs_evidence_to_be_enabled_and_to_take_orders(
     with pytest.raises(ValidationError, match="No authorisation evidence is in force for the service “two”"):
         payment_providers.enable(provider=without, **BY)
     evidence.withdraw(evidence=AuthorisationEvidence.objects.get(service="stripe"), **BY)
-    with pytest.raises(ValidationError, match="evidence"):
+    # What is missing is the operators' business, not the customer's.
+    with pytest.raises(ProviderOff, match="Stripe takes no payments at the moment"):
         order(stripe)
     assert nothing_was_ordered()
 
@@ -154,6 +155,15 @@ def test_of_one_form_sent_ten_times_at_once_one_order_comes(stripe: PaymentProvi
     once = uuid.uuid4()
     placed = together(*[lambda: order(stripe, once=once) for _ in range(10)])
     assert {one.pk for one in placed} == {TopUpOrder.objects.get().pk}
+
+
+def test_a_form_that_says_another_purpose_the_second_time_is_refused(stripe: PaymentProvider, order: Order) -> None:
+    once = uuid.uuid4()
+    placed = order(stripe, once=once, purpose=Purpose.FEE)
+    assert order(stripe, once=once, purpose=Purpose.FEE) == placed
+    with pytest.raises(IdempotencyConflict):
+        order(stripe, once=once, purpose=Purpose.CLIENT)
+    assert TopUpOrder.objects.get().purpose == Purpose.FEE
 
 
 @pytest.mark.req("BIL-15")

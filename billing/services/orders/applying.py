@@ -138,7 +138,9 @@ def _objection(order: TopUpOrder, facts: Facts) -> str:
 
 
 def _is_taken(order: TopUpOrder, payment_reference: str) -> bool:
-    others = TopUpOrder.objects.filter(payment_reference=payment_reference).exclude(pk=order.pk)
+    """Whether another order of its provider has that payment; two providers may name theirs alike."""
+    others = TopUpOrder.objects.filter(provider=order.provider_id, payment_reference=payment_reference)
+    others = others.exclude(pk=order.pk)
     return not payment_reference or others.exists()
 
 

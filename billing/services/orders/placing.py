@@ -45,7 +45,12 @@ def place(
     standing order is returned then. The caller has checked that the user may top up. Raises ValidationError, of
     which IdempotencyConflict, NoPublicPurchase, ProviderOff, WalletFrozen and AgreementMissing (BIL-18) are.
     """
-    asked = {"organisation_id": organisation.pk, "provider_id": provider.pk, "amount_minor": amount_minor}
+    asked = {
+        "organisation_id": organisation.pk,
+        "provider_id": provider.pk,
+        "amount_minor": amount_minor,
+        "purpose": purpose,
+    }
     if standing := TopUpOrder.objects.filter(once=once).first():
         return _the_same(standing, asked)
     if purpose not in Purpose.values:
@@ -95,7 +100,7 @@ def _begin(order: TopUpOrder, *, why: str) -> None:
     order.poll_at = None if why else now
 
 
-def _the_same(standing: TopUpOrder, asked: dict[str, int]) -> TopUpOrder:
+def _the_same(standing: TopUpOrder, asked: dict[str, object]) -> TopUpOrder:
     if any(getattr(standing, name) != value for name, value in asked.items()):
         raise IdempotencyConflict(str(standing.once))
     return standing
@@ -120,7 +125,9 @@ def _check(organisation: Organisation, provider: PaymentProvider, amount_minor: 
         raise PaymentRefusal({"amount_minor": str(error)}) from None
     except SealBroken:
         raise ProviderOff(f"{current.name} takes no payments at the moment: its settings are broken.") from None
-    evidence.require(service=current.slug)
+    if not evidence.is_there(service=current.slug):
+        # What is missing concerns the operators; who pays is told that this way is closed.
+        raise ProviderOff(f"{current.name} takes no payments at the moment.")
 
 
 def _check_agreement(
