@@ -470,6 +470,7 @@ async def test_a_customer_without_any_trouble_is_served_by_every_route(
     assert len(mock.requests()) == len(await posted()) == 3
 
 
+@pytest.mark.outage
 async def test_without_redis_every_route_says_so_within_two_seconds_and_never_401(
     gateway: Gateway, mock: MockUpstream, mock_channel: Channel, redis_server: subprocess.Popen[bytes]
 ) -> None:
