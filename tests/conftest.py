@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from playwright.sync_api import Browser
 from pytest_django.plugin import DjangoDbBlocker
 from redis import Redis
@@ -18,7 +19,7 @@ from newapi.kernel.meters import bank, pipe
 from tests import cast
 from tests.browser import chromium
 from tests.processes import MockUpstream, running_mock
-from tests.tools import pristine
+from tests.tools import pristine, template
 
 pristine.install()
 pytest_plugins = ["tests.tools.trace"]
@@ -28,10 +29,16 @@ PATIENCE_S = 30
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+def django_db_setup(
+    django_test_environment: None, django_db_modify_db_settings: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
     """The migrated database, and a copy of it that transactional tests are put back to."""
+    before = settings.DATABASES["default"]["NAME"]
     with django_db_blocker.unblock():
+        template.make()
         pristine.keep()
+        yield
+        connection.creation.destroy_test_db(before, verbosity=0)
 
 
 @pytest.fixture(scope="session", autouse=True)
