@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from django.apps.registry import Apps
 from django.db import models
 
 _FILE = Path(__file__).with_name("policy.csv")
@@ -29,3 +30,36 @@ def seed(model: type[models.Model]) -> None:
     for row in rows():
         texts = {name: value for name, value in row.items() if name in known and name != "code"}
         model._default_manager.update_or_create(code=row["code"], defaults=texts)
+
+
+# Source document → its title, and what it forbids outright though another lets it be approved (§8 of the sources).
+DOCUMENTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "A": (
+        "apiqik terms of service",
+        ("SX-ADULT", "VI-GRAPHIC", "HD-MED", "HD-LEGAL", "HD-FIN", "HD-CI", "HD-LE"),
+    ),
+    "M": ("ModKie acceptable use policy", ()),
+    "N": ("New API compliance policy", ()),
+    "T": ("TaaS API acceptable use policy", ()),
+    "U": ("General AI usage policy", ("SX-ADULT", "VI-GRAPHIC")),
+}
+# Those that bind unless the deployer says otherwise.
+BINDING_AT_FIRST = ("M", "T")
+
+
+def seed_profile(apps: Apps) -> None:
+    """Make the packs and the source documents that are missing. What the deployer decided stays.
+
+    `apps` is the registry of a migration.
+    """
+    packs = apps.get_model("moderation", "PolicyPack")
+    documents = apps.get_model("moderation", "PolicyDocument")
+    categories = apps.get_model("moderation", "PolicyCategory")
+    for code, is_on in (("G", True), ("CN", False)):
+        packs.objects.get_or_create(code=code, defaults={"is_on": is_on})
+    for code, (title, forbidden) in DOCUMENTS.items():
+        row, is_new = documents.objects.get_or_create(
+            code=code, defaults={"title": title, "binds": code in BINDING_AT_FIRST}
+        )
+        if is_new:
+            row.forbids.set(categories.objects.filter(code__in=forbidden))

@@ -2,8 +2,11 @@
 
 from typing import Any, Self
 
+from django.conf import settings
 from django.db import models
 from django.db.models import ProtectedError
+
+from newapi.kernel import clock
 
 
 class Level(models.TextChoices):
@@ -24,7 +27,7 @@ class PolicyQuerySet(models.QuerySet["PolicyCategory"]):
 
     def in_force(self) -> Self:
         """Those that a new case or restriction may cite."""
-        return self.filter(is_retired=False, pack__in=PolicyCategory.PACKS_IN_FORCE)
+        return self.filter(is_retired=False, pack__in=PolicyPack.objects.filter(is_on=True).values("code"))
 
     def delete(self) -> tuple[int, dict[str, int]]:
         """Refused, as for a single category."""
@@ -37,6 +40,27 @@ class PolicyQuerySet(models.QuerySet["PolicyCategory"]):
         return super().update(**kwargs)
 
 
+class PolicyPack(models.Model):
+    """A set of categories that the deployer switches on. Written only by moderation.services.policy."""
+
+    class Code(models.TextChoices):
+        GENERAL = "G", "General"
+        CHINA = "CN", "Only where the deployer is subject to PRC law"
+
+    code = models.CharField(max_length=2, choices=Code, unique=True, editable=False)
+    # The general one always is.
+    is_on = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["-code"]
+        constraints = [
+            models.CheckConstraint(name="general_pack_is_on", condition=~models.Q(code="G") | models.Q(is_on=True))
+        ]
+
+    def __str__(self) -> str:
+        return self.get_code_display()
+
+
 class PolicyCategory(models.Model):
     """A kind of violation. Seeded by migration from the source documents."""
 
@@ -45,9 +69,7 @@ class PolicyCategory(models.Model):
         RESTRICTED = "R", "Restricted: lawful purpose, safeguards and provider compliance"
         CONDUCT = "C", "Account or platform conduct"
 
-    class Pack(models.TextChoices):
-        GENERAL = "G", "Always on"
-        CHINA = "CN", "Only where the deployer is subject to PRC law"
+    Pack = PolicyPack.Code
 
     code = models.CharField(max_length=20, unique=True)
     name = models.CharField(max_length=200)
@@ -64,9 +86,6 @@ class PolicyCategory(models.Model):
     is_retired = models.BooleanField(default=False)
 
     objects = PolicyQuerySet.as_manager()
-
-    # Which packs bind this deployment. The general one always does.
-    PACKS_IN_FORCE = (Pack.GENERAL,)
 
     class Meta:
         verbose_name_plural = "policy categories"
@@ -88,4 +107,57 @@ class PolicyCategory(models.Model):
     @property
     def is_in_force(self) -> bool:
         """Whether a new case or restriction may cite it."""
-        return not self.is_retired and self.pack in self.PACKS_IN_FORCE
+        return not self.is_retired and PolicyPack.objects.filter(code=self.pack, is_on=True).exists()
+
+
+class PolicyText(models.Model):
+    """The text of a category in a language, from a moment on. Never changed: an edit makes the next version.
+
+    Written only by moderation.services.policy. A decision cites the one that was in force when it was done.
+    """
+
+    category = models.ForeignKey(PolicyCategory, on_delete=models.PROTECT, related_name="texts")
+    language = models.CharField(max_length=12)
+    version = models.PositiveIntegerField(editable=False)
+    text = models.TextField()
+    starts_at = models.DateTimeField(help_text="In force from then on, until the next version is.")
+    note = models.CharField(max_length=500, help_text="What changed, and why.")
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, editable=False, related_name="+"
+    )
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        ordering = ["category", "language", "-version"]
+        constraints = [models.UniqueConstraint(fields=["category", "language", "version"], name="one_text_per_version")]
+
+    def __str__(self) -> str:
+        return f"{self.category.code} ({self.language}) v{self.version}"
+
+
+class PolicyDocument(models.Model):
+    """One of the source documents, and whether it binds this deployment: the policy profile. The strictest wins.
+
+    Seeded by migration; `binds` and `appeal_days` are written only by moderation.services.policy.
+    """
+
+    APPEAL_DAYS_MIN = 14
+
+    # N, A, T, U or M, as in the sources of categories.
+    code = models.CharField(max_length=1, unique=True, editable=False)
+    title = models.CharField(max_length=200)
+    binds = models.BooleanField(default=False)
+    # What it forbids outright although the category could be approved.
+    forbids = models.ManyToManyField(PolicyCategory, blank=True, related_name="forbidden_by")
+    appeal_days = models.PositiveSmallIntegerField(
+        default=APPEAL_DAYS_MIN, help_text="How long a decision may be appealed. The longest of those that bind counts."
+    )
+
+    class Meta:
+        ordering = ["code"]
+        constraints = [
+            models.CheckConstraint(name="appeal_window_has_its_floor", condition=models.Q(appeal_days__range=(14, 730)))
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.title}"
