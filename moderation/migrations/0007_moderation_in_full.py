@@ -61,58 +61,17 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name="Appeal",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("reference", models.CharField(editable=False, max_length=20, unique=True)),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[
-                            ("submitted", "Submitted"),
-                            ("assigned", "Assigned"),
-                            ("in_review", "In review"),
-                            ("upheld", "Decision upheld"),
-                            ("overturned", "Decision overturned"),
-                            ("modified", "Decision modified"),
-                            ("withdrawn", "Withdrawn"),
-                            ("rejected_late", "Too late"),
-                        ],
-                        default="submitted",
-                        editable=False,
-                        max_length=13,
-                    ),
-                ),
-                (
-                    "via",
-                    models.CharField(
-                        choices=[
-                            ("portal", "Portal"),
-                            ("link", "Link of the notice"),
-                            ("mail", "Mail, typed in by staff"),
-                        ],
-                        max_length=6,
-                    ),
-                ),
-                ("grounds", models.TextField(help_text="Why the decision is wrong, in the organisation's words.")),
-                ("submitted_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
-                ("deadline_at", models.DateTimeField(editable=False)),
-                ("late_reason", models.CharField(blank=True, editable=False, max_length=500)),
-                ("is_exception", models.BooleanField(default=False, editable=False)),
-                ("exception_reason", models.CharField(blank=True, editable=False, max_length=500)),
-                ("is_stayed", models.BooleanField(default=False, editable=False)),
-                ("outcome_reason", models.TextField(blank=True, editable=False)),
-                ("decided_at", models.DateTimeField(editable=False, null=True)),
-                ("version", models.PositiveIntegerField(default=1, editable=False)),
-            ],
-            options={
-                "ordering": ["submitted_at", "id"],
-            },
-        ),
-        migrations.CreateModel(
             name="AuthorityReport",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "case",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="authority_reports",
+                        to="moderation.case",
+                    ),
+                ),
                 (
                     "state",
                     models.CharField(
@@ -148,6 +107,26 @@ class Migration(migrations.Migration):
                 ("contents_digest", models.BinaryField(default=b"", max_length=32)),
                 ("due_at", models.DateTimeField()),
                 ("created_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
+                (
+                    "prepared_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "approved_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 ("approved_at", models.DateTimeField(editable=False, null=True)),
                 ("submitted_at", models.DateTimeField(editable=False, null=True)),
                 ("external_id", models.CharField(blank=True, max_length=100)),
@@ -157,70 +136,56 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["due_at", "id"],
-            },
-        ),
-        migrations.CreateModel(
-            name="CapturedCall",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("trace_id", models.UUIDField(unique=True)),
-                ("at", models.DateTimeField()),
-                ("sealed_request", models.TextField(editable=False)),
-                ("sealed_answer", models.TextField(editable=False)),
-                ("digest", models.BinaryField(max_length=32)),
-                ("is_cut", models.BooleanField(default=False, editable=False, help_text="Longer than what is kept.")),
-                ("purged_at", models.DateTimeField(editable=False, null=True)),
-            ],
-            options={
-                "ordering": ["at", "id"],
+                "indexes": [models.Index(fields=["state", "due_at"], name="authority_report_due")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("approved_by", None),
+                            models.Q(("approved_by", models.F("prepared_by")), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="authority_report_by_two",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("state__in", ("due", "not_required")),
+                            models.Q(
+                                models.Q(("legal_basis", ""), _negated=True), models.Q(("authority", ""), _negated=True)
+                            ),
+                            _connector="OR",
+                        ),
+                        name="authority_report_has_a_basis",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
             name="CareEntry",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "organisation",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.organisation"
+                    ),
+                ),
                 ("reason", models.CharField(max_length=500)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 ("created_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
             ],
             options={
                 "verbose_name": "care list entry",
                 "verbose_name_plural": "care list",
                 "ordering": ["organisation"],
-            },
-        ),
-        migrations.CreateModel(
-            name="CaseNotice",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                (
-                    "audience",
-                    models.CharField(
-                        choices=[("organisation", "The organisation"), ("reporter", "Who reported")], max_length=12
-                    ),
-                ),
-                ("once", models.CharField(editable=False, max_length=100, unique=True)),
-                ("subject", models.CharField(max_length=200)),
-                ("body", models.TextField()),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[
-                            ("queued", "To be sent"),
-                            ("sent", "Sent"),
-                            ("failed", "Nobody could be reached"),
-                            ("withdrawn", "Withdrawn before it was sent"),
-                        ],
-                        default="queued",
-                        max_length=9,
-                    ),
-                ),
-                ("created_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
-                ("attempted_at", models.DateTimeField(editable=False, null=True)),
-                ("sent_at", models.DateTimeField(editable=False, null=True)),
-                ("attention_at", models.DateTimeField(editable=False, null=True)),
-            ],
-            options={
-                "ordering": ["-created_at", "-id"],
             },
         ),
         migrations.CreateModel(
@@ -236,17 +201,6 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["-number"],
-            },
-        ),
-        migrations.CreateModel(
-            name="ChainRootLine",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("number", models.PositiveIntegerField()),
-                ("hash", models.BinaryField(max_length=32)),
-            ],
-            options={
-                "ordering": ["root", "case"],
             },
         ),
         migrations.CreateModel(
@@ -268,6 +222,16 @@ class Migration(migrations.Migration):
                 ("url", models.CharField(max_length=500)),
                 ("rule", models.CharField(help_text="Which rule it breaks.", max_length=300)),
                 ("decision", models.CharField(max_length=500)),
+                (
+                    "maintainer",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 ("decided_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
             ],
             options={
@@ -278,14 +242,81 @@ class Migration(migrations.Migration):
             name="ConductRecord",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "organisation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.organisation"
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 ("version", models.PositiveIntegerField(default=1)),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("user", None)), fields=("organisation",), name="one_conduct_of_organisation"
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("user", None), _negated=True),
+                        fields=("organisation", "user"),
+                        name="one_conduct_of_person",
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Conflict",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="conflicts",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "organisation",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organisation",
+                    ),
+                ),
+                (
+                    "same_person",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Another login of the same person: what one of them did, both did.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 ("reason", models.CharField(max_length=500)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 ("created_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
                 ("ended_at", models.DateTimeField(editable=False, null=True)),
             ],
@@ -293,33 +324,16 @@ class Migration(migrations.Migration):
                 "verbose_name": "conflict of interest",
                 "verbose_name_plural": "conflicts of interest",
                 "ordering": ["-created_at"],
-            },
-        ),
-        migrations.CreateModel(
-            name="CustodyEntry",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
-                (
-                    "act",
-                    models.CharField(
-                        choices=[
-                            ("stored", "Stored"),
-                            ("seen", "Looked at"),
-                            ("taken", "Downloaded"),
-                            ("exported", "Handed to an authority"),
-                            ("checked", "Checked against its hash"),
-                            ("purged", "Purged"),
-                        ],
-                        max_length=8,
-                    ),
-                ),
-                ("reason", models.CharField(blank=True, max_length=500)),
-                ("address", models.GenericIPAddressField(null=True)),
-            ],
-            options={
-                "verbose_name_plural": "custody entries",
-                "ordering": ["at", "id"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("organisation", None), models.Q(("same_person", None), _negated=True)),
+                            models.Q(models.Q(("organisation", None), _negated=True), ("same_person", None)),
+                            _connector="OR",
+                        ),
+                        name="conflict_with_one_thing",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -327,6 +341,36 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("reference", models.CharField(editable=False, max_length=20, unique=True)),
+                (
+                    "organisation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="data_access_grants",
+                        to="accounts.organisation",
+                    ),
+                ),
+                (
+                    "api_key",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Empty: every key of the organisation.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.apikey",
+                        verbose_name="API key",
+                    ),
+                ),
+                (
+                    "case",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="data_access_grants",
+                        to="moderation.case",
+                    ),
+                ),
                 (
                     "basis",
                     models.CharField(
@@ -350,173 +394,49 @@ class Migration(migrations.Migration):
                 ("calls_max", models.PositiveIntegerField(help_text="At most so many calls are captured.")),
                 ("starts_at", models.DateTimeField()),
                 ("ends_at", models.DateTimeField()),
+                (
+                    "requested_by",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 ("requested_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
+                (
+                    "approved_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 ("approved_at", models.DateTimeField(editable=False, null=True)),
                 ("revoked_at", models.DateTimeField(editable=False, null=True)),
             ],
             options={
                 "ordering": ["-requested_at", "-id"],
-            },
-        ),
-        migrations.CreateModel(
-            name="DataRead",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
-                ("reason", models.CharField(max_length=500)),
-            ],
-            options={
-                "ordering": ["-at", "-id"],
-            },
-        ),
-        migrations.CreateModel(
-            name="Decision",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("reference", models.CharField(editable=False, max_length=20, unique=True)),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[
-                            ("proposed", "Proposed"),
-                            ("held", "Held for a second person"),
-                            ("issued", "Issued"),
-                            ("cancelled", "Cancelled without a ruling"),
-                            ("overridden", "Replaced by a later decision"),
-                        ],
-                        default="proposed",
-                        editable=False,
-                        max_length=10,
+                "indexes": [models.Index(fields=["organisation", "ends_at"], name="data_access_in_force")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("ends_at__gt", models.F("starts_at"))), name="data_access_ends_after_start"
                     ),
-                ),
-                (
-                    "finding",
-                    models.CharField(
-                        choices=[("violation", "Violation"), ("no_violation", "No violation")], max_length=12
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("approved_by", None),
+                            models.Q(("approved_by", models.F("requested_by")), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="data_access_by_two",
                     ),
-                ),
-                (
-                    "level",
-                    models.CharField(
-                        choices=[("L1", "L1 critical"), ("L2", "L2 severe"), ("L3", "L3 moderate"), ("L4", "L4 minor")],
-                        max_length=2,
+                    models.CheckConstraint(
+                        condition=models.Q(("is_secret", False), ("basis", "law"), _connector="OR"),
+                        name="data_access_secret_by_law",
                     ),
-                ),
-                ("facts", models.TextField()),
-                ("private_reasoning", models.TextField(blank=True)),
-                (
-                    "is_automated",
-                    models.BooleanField(default=False, help_text="Automated means took part in finding it."),
-                ),
-                ("recommended", models.JSONField(default=list, editable=False)),
-                ("deviation_reason", models.CharField(blank=True, max_length=500)),
-                ("holds", models.JSONField(default=list, editable=False)),
-                (
-                    "no_notice",
-                    models.CharField(
-                        blank=True,
-                        choices=[
-                            ("critical", "L1: cannot wait"),
-                            ("fraud", "Fraud would go on"),
-                            ("security", "Security of the platform or of others"),
-                            ("gag", "Law or an authority forbids it"),
-                            ("repeat", "Evasion of an earlier measure"),
-                        ],
-                        max_length=8,
-                        verbose_name="no prior notice because",
-                    ),
-                ),
-                ("no_notice_reason", models.CharField(blank=True, max_length=500)),
-                ("proposed_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
-                ("decided_at", models.DateTimeField(editable=False, null=True)),
-                ("approved_at", models.DateTimeField(editable=False, null=True)),
-                ("issued_at", models.DateTimeField(editable=False, null=True)),
-            ],
-            options={
-                "ordering": ["-proposed_at", "-id"],
-            },
-        ),
-        migrations.CreateModel(
-            name="Delivery",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                (
-                    "channel",
-                    models.CharField(
-                        choices=[("message", "Message in the portal"), ("email", "E-mail"), ("webhook", "Webhook")],
-                        max_length=7,
-                    ),
-                ),
-                ("position", models.PositiveSmallIntegerField(default=0)),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[
-                            ("queued", "To be tried"),
-                            ("sent", "Taken"),
-                            ("failed", "Failed"),
-                            ("bounced", "Came back"),
-                        ],
-                        default="queued",
-                        max_length=7,
-                    ),
-                ),
-                ("tries", models.PositiveSmallIntegerField(default=0)),
-                ("last_tried_at", models.DateTimeField(null=True)),
-                ("sent_at", models.DateTimeField(null=True)),
-                ("error", models.CharField(blank=True, max_length=100)),
-            ],
-            options={
-                "verbose_name_plural": "deliveries",
-                "ordering": ["notice", "position"],
-            },
-        ),
-        migrations.CreateModel(
-            name="Demand",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("reference", models.CharField(editable=False, max_length=20, unique=True)),
-                (
-                    "kind",
-                    models.CharField(
-                        choices=[
-                            ("information", "Information"),
-                            ("explanation", "Where personal data comes from"),
-                            ("correction", "Corrective action"),
-                            ("deletion", "Stop using outputs and delete them"),
-                        ],
-                        max_length=12,
-                    ),
-                ),
-                ("text", models.TextField(help_text="What is asked. The organisation reads it.")),
-                ("trace_ids", models.JSONField(blank=True, default=list)),
-                ("scope", models.CharField(blank=True, max_length=500)),
-                ("valid_until", models.DateTimeField(blank=True, null=True)),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[
-                            ("open", "Open"),
-                            ("answered", "Answered"),
-                            ("accepted", "Accepted"),
-                            ("refused", "Not enough"),
-                            ("overdue", "Overdue"),
-                            ("withdrawn", "Withdrawn"),
-                        ],
-                        default="open",
-                        editable=False,
-                        max_length=9,
-                    ),
-                ),
-                ("asked_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
-                ("due_at", models.DateTimeField()),
-                ("answer", models.TextField(blank=True, editable=False)),
-                ("answered_at", models.DateTimeField(editable=False, null=True)),
-                ("judged_at", models.DateTimeField(editable=False, null=True)),
-                ("overdue_at", models.DateTimeField(editable=False, null=True)),
-            ],
-            options={
-                "ordering": ["due_at", "id"],
+                ],
             },
         ),
         migrations.CreateModel(
@@ -524,6 +444,18 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("reference", models.CharField(editable=False, max_length=20, unique=True)),
+                (
+                    "first",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.organisation"
+                    ),
+                ),
+                (
+                    "second",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.organisation"
+                    ),
+                ),
                 ("subject", models.CharField(max_length=200)),
                 ("notes", models.TextField(blank=True)),
                 (
@@ -540,16 +472,39 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("opened_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
+                (
+                    "opened_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 ("closed_at", models.DateTimeField(editable=False, null=True)),
             ],
             options={
                 "ordering": ["-opened_at", "-id"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("first", models.F("second")), _negated=True), name="dispute_between_two"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
             name="DutyShift",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="duty_shifts",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 (
                     "duty",
                     models.CharField(
@@ -564,70 +519,40 @@ class Migration(migrations.Migration):
                 ),
                 ("starts_at", models.DateTimeField()),
                 ("ends_at", models.DateTimeField()),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 ("created_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
             ],
             options={
                 "ordering": ["starts_at", "id"],
-            },
-        ),
-        migrations.CreateModel(
-            name="EnforcementAction",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                (
-                    "kind",
-                    models.CharField(
-                        choices=[
-                            ("education", "Education"),
-                            ("warning", "Written warning"),
-                            ("content_removal", "Removal of content"),
-                            ("feature", "Feature taken away"),
-                            ("model", "Model taken away"),
-                            ("rate", "Rate limited"),
-                            ("suspend_key", "API key suspended"),
-                            ("suspend_member", "Member suspended"),
-                            ("suspend_project", "Project suspended"),
-                            ("suspend_organisation", "Organisation suspended"),
-                            ("termination", "Permanent termination"),
-                            ("authority_report", "Report to an authority"),
-                        ],
-                        max_length=20,
-                    ),
-                ),
-                ("target", models.CharField(blank=True, max_length=150)),
-                ("rate_per_minute", models.PositiveIntegerField(blank=True, null=True)),
-                ("days", models.PositiveIntegerField(blank=True, null=True)),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[
-                            ("planned", "Planned"),
-                            ("in_force", "In force"),
-                            ("lifted", "Lifted"),
-                            ("dropped", "Dropped before it began"),
-                        ],
-                        default="planned",
-                        editable=False,
-                        max_length=8,
-                    ),
-                ),
-                ("starts_at", models.DateTimeField(editable=False, null=True)),
-                ("ends_at", models.DateTimeField(editable=False, null=True)),
-                ("threshold", models.PositiveSmallIntegerField(editable=False, null=True)),
-                ("is_interim", models.BooleanField(default=False, editable=False)),
-                ("is_renewed", models.BooleanField(default=False, editable=False)),
-                ("created_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
-                ("ended_at", models.DateTimeField(editable=False, null=True)),
-                ("end_reason", models.CharField(blank=True, editable=False, max_length=500)),
-            ],
-            options={
-                "ordering": ["id"],
+                "indexes": [models.Index(fields=["ends_at"], name="shift_by_end")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("ends_at__gt", models.F("starts_at"))), name="shift_ends_after_start"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
             name="Escalation",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "sla",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="escalations",
+                        to="moderation.slaclock",
+                    ),
+                ),
                 ("percent", models.PositiveSmallIntegerField()),
                 (
                     "to",
@@ -641,12 +566,21 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["at", "id"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("sla", "percent", "to"), name="one_escalation_per_step")
+                ],
             },
         ),
         migrations.CreateModel(
             name="Evidence",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "case",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="evidence", to="moderation.case"
+                    ),
+                ),
                 (
                     "kind",
                     models.CharField(
@@ -665,6 +599,16 @@ class Migration(migrations.Migration):
                 ("facts", models.JSONField(blank=True, default=dict)),
                 ("source", models.CharField(max_length=60)),
                 ("key_id", models.CharField(blank=True, editable=False, max_length=60)),
+                (
+                    "added_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 ("added_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
                 (
                     "retention",
@@ -680,11 +624,30 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("purged_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "purged_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 ("purge_reason", models.CharField(blank=True, editable=False, max_length=500)),
             ],
             options={
                 "verbose_name_plural": "evidence",
                 "ordering": ["added_at", "id"],
+                "indexes": [models.Index(fields=["digest"], name="evidence_by_digest")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("purged_at", None), models.Q(("purge_reason", ""), _negated=True), _connector="OR"
+                        ),
+                        name="evidence_purged_says_why",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -719,24 +682,122 @@ class Migration(migrations.Migration):
                 ),
                 ("their_reference", models.CharField(max_length=100)),
                 ("legal_basis", models.CharField(max_length=500)),
+                (
+                    "organisation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="legal_requests",
+                        to="accounts.organisation",
+                    ),
+                ),
+                (
+                    "case",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="legal_requests",
+                        to="moderation.case",
+                    ),
+                ),
                 ("fields", models.JSONField(default=list)),
                 ("period_starts_at", models.DateTimeField()),
                 ("period_ends_at", models.DateTimeField()),
                 ("may_tell", models.BooleanField(default=False, help_text="On: the organisation may be told of it.")),
                 ("received_at", models.DateTimeField()),
                 ("due_at", models.DateTimeField()),
+                (
+                    "hold",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.legalhold",
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "first_approver",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "second_approver",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "answered_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 ("answered_at", models.DateTimeField(editable=False, null=True)),
                 ("export_digest", models.BinaryField(default=b"", max_length=32)),
                 ("end_reason", models.CharField(blank=True, editable=False, max_length=500)),
             ],
             options={
                 "ordering": ["due_at", "id"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("first_approver", None),
+                                models.Q(("first_approver", models.F("created_by")), _negated=True),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("second_approver", None),
+                                models.Q(
+                                    models.Q(("second_approver", models.F("first_approver")), _negated=True),
+                                    models.Q(("second_approver", models.F("created_by")), _negated=True),
+                                ),
+                                _connector="OR",
+                            ),
+                        ),
+                        name="legal_request_by_two",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("period_ends_at__gt", models.F("period_starts_at"))),
+                        name="legal_request_has_a_period",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
             name="NoticeHook",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "organisation",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.organisation"
+                    ),
+                ),
                 (
                     "url",
                     models.URLField(
@@ -745,6 +806,16 @@ class Migration(migrations.Migration):
                 ),
                 ("sealed_secret", models.TextField(editable=False)),
                 ("is_on", models.BooleanField(default=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 ("created_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
             ],
             options={
@@ -787,10 +858,23 @@ class Migration(migrations.Migration):
                 ("subject", models.CharField(max_length=200)),
                 ("body", models.TextField()),
                 ("note", models.CharField(help_text="What changed, and why.", max_length=500)),
+                (
+                    "author",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 ("created_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
             ],
             options={
                 "ordering": ["kind", "language", "-version"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("kind", "language", "version"), name="one_template_per_version")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -807,9 +891,18 @@ class Migration(migrations.Migration):
                         help_text="How long a decision may be appealed. The longest of those that bind counts.",
                     ),
                 ),
+                (
+                    "forbids",
+                    models.ManyToManyField(blank=True, related_name="forbidden_by", to="moderation.policycategory"),
+                ),
             ],
             options={
                 "ordering": ["code"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("appeal_days__range", (14, 730))), name="appeal_window_has_its_floor"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -829,67 +922,48 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["-code"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(models.Q(("code", "G"), _negated=True), ("is_on", True), _connector="OR"),
+                        name="general_pack_is_on",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
             name="PolicyText",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "category",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="texts",
+                        to="moderation.policycategory",
+                    ),
+                ),
                 ("language", models.CharField(max_length=12)),
                 ("version", models.PositiveIntegerField(editable=False)),
                 ("text", models.TextField()),
                 ("starts_at", models.DateTimeField(help_text="In force from then on, until the next version is.")),
                 ("note", models.CharField(help_text="What changed, and why.", max_length=500)),
+                (
+                    "author",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 ("created_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
             ],
             options={
                 "ordering": ["category", "language", "-version"],
-            },
-        ),
-        migrations.CreateModel(
-            name="Report",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("reference", models.CharField(editable=False, max_length=20, unique=True)),
-                ("token_digest", models.BinaryField(max_length=32, unique=True)),
-                (
-                    "channel",
-                    models.CharField(
-                        choices=[("web", "Web form"), ("api", "API"), ("mail", "Mail, typed in by staff")], max_length=4
-                    ),
-                ),
-                ("received_at", models.DateTimeField(default=newapi.kernel.clock.now)),
-                (
-                    "language",
-                    models.CharField(default="en", help_text="In which the reporter is answered.", max_length=10),
-                ),
-                ("task_id", models.CharField(blank=True, max_length=100)),
-                ("model_name", models.CharField(blank=True, max_length=150)),
-                ("happened_at", models.DateTimeField(blank=True, null=True)),
-                ("url", models.CharField(blank=True, max_length=2000)),
-                ("sealed_description", models.TextField(editable=False)),
-                ("description_digest", models.BinaryField(max_length=32)),
-                ("purged_at", models.DateTimeField(editable=False, null=True)),
-                ("accused", models.CharField(blank=True, max_length=200)),
-                (
-                    "outcome",
-                    models.CharField(
-                        choices=[
-                            ("open", "Being looked at"),
-                            ("action", "Action was taken"),
-                            ("no_violation", "No violation was found"),
-                            ("unfounded", "Made in bad faith"),
-                        ],
-                        default="open",
-                        editable=False,
-                        max_length=12,
-                    ),
-                ),
-                ("outcome_reason", models.CharField(blank=True, editable=False, max_length=500)),
-                ("outcome_at", models.DateTimeField(editable=False, null=True)),
-            ],
-            options={
-                "ordering": ["-received_at", "-id"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("category", "language", "version"), name="one_text_per_version")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -898,8 +972,29 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("digest", models.BinaryField(max_length=32, unique=True)),
                 ("sealed_email", models.TextField(blank=True, editable=False)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 ("created_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
                 ("measured_until", models.DateTimeField(editable=False, null=True)),
+                (
+                    "measured_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 ("measure_reason", models.CharField(blank=True, editable=False, max_length=500)),
             ],
             options={
@@ -910,6 +1005,18 @@ class Migration(migrations.Migration):
             name="SealedLook",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "case",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="looks", to="moderation.case"
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
                 ("at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
                 ("what", models.CharField(max_length=100)),
                 ("was_allowed", models.BooleanField()),
@@ -923,6 +1030,12 @@ class Migration(migrations.Migration):
             name="SlaPause",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "sla",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="pauses", to="moderation.slaclock"
+                    ),
+                ),
                 (
                     "why",
                     models.CharField(
@@ -940,27 +1053,17 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "SLA pause",
                 "ordering": ["started_at"],
-            },
-        ),
-        migrations.CreateModel(
-            name="Strike",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                (
-                    "level",
-                    models.CharField(
-                        choices=[("L1", "L1 critical"), ("L2", "L2 severe"), ("L3", "L3 moderate"), ("L4", "L4 minor")],
-                        max_length=2,
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("ended_at", None)), fields=("sla",), name="one_running_pause"
                     ),
-                ),
-                ("points", models.PositiveSmallIntegerField()),
-                ("starts_at", models.DateTimeField()),
-                ("expires_at", models.DateTimeField(blank=True, null=True)),
-                ("voided_at", models.DateTimeField(editable=False, null=True)),
-                ("void_reason", models.CharField(blank=True, editable=False, max_length=500)),
-            ],
-            options={
-                "ordering": ["starts_at", "id"],
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("ended_at", None), ("ended_at__gte", models.F("started_at")), _connector="OR"
+                        ),
+                        name="pause_ends_after_start",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -970,27 +1073,87 @@ class Migration(migrations.Migration):
                 ("starts_at", models.DateTimeField()),
                 ("ends_at", models.DateTimeField()),
                 ("made_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
+                (
+                    "made_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 ("figures", models.JSONField(editable=False)),
                 ("full", models.JSONField(editable=False)),
                 ("digest", models.BinaryField(max_length=32)),
                 ("published_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "published_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
                 "ordering": ["-starts_at", "-made_at"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("ends_at__gt", models.F("starts_at"))), name="transparency_period"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
             name="Unsealing",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "case",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="unsealings", to="moderation.case"
+                    ),
+                ),
+                (
+                    "asked_by",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 ("asked_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
                 ("reason", models.TextField()),
+                (
+                    "granted_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 ("granted_at", models.DateTimeField(editable=False, null=True)),
                 ("refused_at", models.DateTimeField(editable=False, null=True)),
                 ("ends_at", models.DateTimeField(editable=False, null=True)),
             ],
             options={
                 "ordering": ["-asked_at", "-id"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("granted_by", None),
+                            models.Q(("granted_by", models.F("asked_by")), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="unsealing_granted_by_another",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1024,10 +1187,1006 @@ class Migration(migrations.Migration):
                 ("extra_holidays", models.JSONField(blank=True, default=list)),
                 ("make_up_days", models.JSONField(blank=True, default=list)),
                 ("note", models.CharField(help_text="What changed, and why.", max_length=500)),
+                (
+                    "author",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 ("created_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
             ],
             options={
                 "ordering": ["-version"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("closes_at__gt", models.F("opens_at"))),
+                        name="calendar_closes_after_opening",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="CapturedCall",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "grant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="calls",
+                        to="moderation.dataaccessgrant",
+                    ),
+                ),
+                ("trace_id", models.UUIDField(unique=True)),
+                ("at", models.DateTimeField()),
+                ("sealed_request", models.TextField(editable=False)),
+                ("sealed_answer", models.TextField(editable=False)),
+                ("digest", models.BinaryField(max_length=32)),
+                ("is_cut", models.BooleanField(default=False, editable=False, help_text="Longer than what is kept.")),
+                ("purged_at", models.DateTimeField(editable=False, null=True)),
+            ],
+            options={
+                "ordering": ["at", "id"],
+            },
+        ),
+        migrations.CreateModel(
+            name="ChainRootLine",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "root",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="lines", to="moderation.chainroot"
+                    ),
+                ),
+                (
+                    "case",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="moderation.case"
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("hash", models.BinaryField(max_length=32)),
+            ],
+            options={
+                "ordering": ["root", "case"],
+                "constraints": [models.UniqueConstraint(fields=("root", "case"), name="one_line_per_chain")],
+            },
+        ),
+        migrations.CreateModel(
+            name="CustodyEntry",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "evidence",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="custody", to="moderation.evidence"
+                    ),
+                ),
+                ("at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
+                (
+                    "actor",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "act",
+                    models.CharField(
+                        choices=[
+                            ("stored", "Stored"),
+                            ("seen", "Looked at"),
+                            ("taken", "Downloaded"),
+                            ("exported", "Handed to an authority"),
+                            ("checked", "Checked against its hash"),
+                            ("purged", "Purged"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, max_length=500)),
+                ("address", models.GenericIPAddressField(null=True)),
+            ],
+            options={
+                "verbose_name_plural": "custody entries",
+                "ordering": ["at", "id"],
+            },
+        ),
+        migrations.CreateModel(
+            name="Decision",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("reference", models.CharField(editable=False, max_length=20, unique=True)),
+                (
+                    "case",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="decisions", to="moderation.case"
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("proposed", "Proposed"),
+                            ("held", "Held for a second person"),
+                            ("issued", "Issued"),
+                            ("cancelled", "Cancelled without a ruling"),
+                            ("overridden", "Replaced by a later decision"),
+                        ],
+                        default="proposed",
+                        editable=False,
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "finding",
+                    models.CharField(
+                        choices=[("violation", "Violation"), ("no_violation", "No violation")], max_length=12
+                    ),
+                ),
+                (
+                    "category",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="moderation.policycategory"
+                    ),
+                ),
+                (
+                    "level",
+                    models.CharField(
+                        choices=[("L1", "L1 critical"), ("L2", "L2 severe"), ("L3", "L3 moderate"), ("L4", "L4 minor")],
+                        max_length=2,
+                    ),
+                ),
+                (
+                    "policy_text",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="moderation.policytext",
+                    ),
+                ),
+                ("facts", models.TextField()),
+                ("private_reasoning", models.TextField(blank=True)),
+                (
+                    "is_automated",
+                    models.BooleanField(default=False, help_text="Automated means took part in finding it."),
+                ),
+                ("recommended", models.JSONField(default=list, editable=False)),
+                ("deviation_reason", models.CharField(blank=True, max_length=500)),
+                ("holds", models.JSONField(default=list, editable=False)),
+                (
+                    "no_notice",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("critical", "L1: cannot wait"),
+                            ("fraud", "Fraud would go on"),
+                            ("security", "Security of the platform or of others"),
+                            ("gag", "Law or an authority forbids it"),
+                            ("repeat", "Evasion of an earlier measure"),
+                        ],
+                        max_length=8,
+                        verbose_name="no prior notice because",
+                    ),
+                ),
+                ("no_notice_reason", models.CharField(blank=True, max_length=500)),
+                (
+                    "proposed_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("proposed_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
+                (
+                    "decided_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("decided_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "approved_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("approved_at", models.DateTimeField(editable=False, null=True)),
+                ("issued_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "overrides",
+                    models.OneToOneField(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="overridden_by",
+                        to="moderation.decision",
+                    ),
+                ),
+                (
+                    "further_categories",
+                    models.ManyToManyField(blank=True, related_name="+", to="moderation.policycategory"),
+                ),
+            ],
+            options={
+                "ordering": ["-proposed_at", "-id"],
+                "indexes": [models.Index(fields=["state", "-proposed_at"], name="decision_by_state")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("state__in", ("proposed", "held"))),
+                        fields=("case",),
+                        name="one_decision_pending",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("state", "issued")), fields=("case",), name="one_decision_in_force"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("approved_by", None),
+                            models.Q(
+                                models.Q(("approved_by", models.F("decided_by")), _negated=True),
+                                models.Q(("approved_by", models.F("proposed_by")), _negated=True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="decision_approved_by_another",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("no_notice", ""), models.Q(("no_notice_reason", ""), _negated=True), _connector="OR"
+                        ),
+                        name="decision_without_notice_says_why",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Report",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("reference", models.CharField(editable=False, max_length=20, unique=True)),
+                ("token_digest", models.BinaryField(max_length=32, unique=True)),
+                (
+                    "channel",
+                    models.CharField(
+                        choices=[("web", "Web form"), ("api", "API"), ("mail", "Mail, typed in by staff")], max_length=4
+                    ),
+                ),
+                ("received_at", models.DateTimeField(default=newapi.kernel.clock.now)),
+                (
+                    "reporter",
+                    models.ForeignKey(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="reports",
+                        to="moderation.reporter",
+                    ),
+                ),
+                (
+                    "language",
+                    models.CharField(default="en", help_text="In which the reporter is answered.", max_length=10),
+                ),
+                (
+                    "category",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="reports",
+                        to="moderation.policycategory",
+                    ),
+                ),
+                ("task_id", models.CharField(blank=True, max_length=100)),
+                ("model_name", models.CharField(blank=True, max_length=150)),
+                ("happened_at", models.DateTimeField(blank=True, null=True)),
+                ("url", models.CharField(blank=True, max_length=2000)),
+                ("sealed_description", models.TextField(editable=False)),
+                ("description_digest", models.BinaryField(max_length=32)),
+                ("purged_at", models.DateTimeField(editable=False, null=True)),
+                ("accused", models.CharField(blank=True, max_length=200)),
+                (
+                    "organisation",
+                    models.ForeignKey(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organisation",
+                    ),
+                ),
+                (
+                    "case",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="reports",
+                        to="moderation.case",
+                    ),
+                ),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("open", "Being looked at"),
+                            ("action", "Action was taken"),
+                            ("no_violation", "No violation was found"),
+                            ("unfounded", "Made in bad faith"),
+                        ],
+                        default="open",
+                        editable=False,
+                        max_length=12,
+                    ),
+                ),
+                ("outcome_reason", models.CharField(blank=True, editable=False, max_length=500)),
+                (
+                    "outcome_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("outcome_at", models.DateTimeField(editable=False, null=True)),
+            ],
+            options={
+                "ordering": ["-received_at", "-id"],
+                "indexes": [
+                    models.Index(fields=["reporter", "-received_at"], name="report_by_reporter"),
+                    models.Index(fields=["outcome", "-received_at"], name="report_by_outcome"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("task_id", ""), _negated=True),
+                            models.Q(("model_name", ""), _negated=True),
+                            ("happened_at__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="report_says_what_or_when",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("outcome", "open"),
+                            models.Q(models.Q(("outcome_reason", ""), _negated=True), ("outcome_by__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="report_closed_with_a_reason",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Appeal",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("reference", models.CharField(editable=False, max_length=20, unique=True)),
+                (
+                    "decision",
+                    models.OneToOneField(
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="appeal",
+                        to="moderation.decision",
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("submitted", "Submitted"),
+                            ("assigned", "Assigned"),
+                            ("in_review", "In review"),
+                            ("upheld", "Decision upheld"),
+                            ("overturned", "Decision overturned"),
+                            ("modified", "Decision modified"),
+                            ("withdrawn", "Withdrawn"),
+                            ("rejected_late", "Too late"),
+                        ],
+                        default="submitted",
+                        editable=False,
+                        max_length=13,
+                    ),
+                ),
+                (
+                    "via",
+                    models.CharField(
+                        choices=[
+                            ("portal", "Portal"),
+                            ("link", "Link of the notice"),
+                            ("mail", "Mail, typed in by staff"),
+                        ],
+                        max_length=6,
+                    ),
+                ),
+                ("grounds", models.TextField(help_text="Why the decision is wrong, in the organisation's words.")),
+                (
+                    "submitted_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("submitted_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
+                ("deadline_at", models.DateTimeField(editable=False)),
+                (
+                    "late_admitted_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("late_reason", models.CharField(blank=True, editable=False, max_length=500)),
+                (
+                    "reviewer",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="appeals",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("is_exception", models.BooleanField(default=False, editable=False)),
+                (
+                    "exception_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("exception_reason", models.CharField(blank=True, editable=False, max_length=500)),
+                ("is_stayed", models.BooleanField(default=False, editable=False)),
+                ("outcome_reason", models.TextField(blank=True, editable=False)),
+                ("decided_at", models.DateTimeField(editable=False, null=True)),
+                ("version", models.PositiveIntegerField(default=1, editable=False)),
+            ],
+            options={
+                "ordering": ["submitted_at", "id"],
+                "indexes": [models.Index(fields=["state", "submitted_at"], name="appeal_by_state")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("is_exception", False),
+                            models.Q(
+                                ("exception_by__isnull", False), models.Q(("exception_reason", ""), _negated=True)
+                            ),
+                            _connector="OR",
+                        ),
+                        name="appeal_exception_says_why",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("state__in", ("upheld", "overturned", "modified")), _negated=True),
+                            models.Q(("outcome_reason", ""), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="appeal_outcome_says_why",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="DataRead",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "call",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="reads", to="moderation.capturedcall"
+                    ),
+                ),
+                (
+                    "actor",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                ("at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
+                ("reason", models.CharField(max_length=500)),
+            ],
+            options={
+                "ordering": ["-at", "-id"],
+            },
+        ),
+        migrations.CreateModel(
+            name="Demand",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("reference", models.CharField(editable=False, max_length=20, unique=True)),
+                (
+                    "case",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="demands", to="moderation.case"
+                    ),
+                ),
+                (
+                    "organisation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="demands", to="accounts.organisation"
+                    ),
+                ),
+                (
+                    "decision",
+                    models.ForeignKey(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="demands",
+                        to="moderation.decision",
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("information", "Information"),
+                            ("explanation", "Where personal data comes from"),
+                            ("correction", "Corrective action"),
+                            ("deletion", "Stop using outputs and delete them"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("text", models.TextField(help_text="What is asked. The organisation reads it.")),
+                ("trace_ids", models.JSONField(blank=True, default=list)),
+                ("scope", models.CharField(blank=True, max_length=500)),
+                ("valid_until", models.DateTimeField(blank=True, null=True)),
+                (
+                    "extends",
+                    models.OneToOneField(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="extended_by",
+                        to="moderation.demand",
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("open", "Open"),
+                            ("answered", "Answered"),
+                            ("accepted", "Accepted"),
+                            ("refused", "Not enough"),
+                            ("overdue", "Overdue"),
+                            ("withdrawn", "Withdrawn"),
+                        ],
+                        default="open",
+                        editable=False,
+                        max_length=9,
+                    ),
+                ),
+                (
+                    "asked_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("asked_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
+                ("due_at", models.DateTimeField()),
+                ("answer", models.TextField(blank=True, editable=False)),
+                (
+                    "answered_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("answered_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "judged_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("judged_at", models.DateTimeField(editable=False, null=True)),
+                ("overdue_at", models.DateTimeField(editable=False, null=True)),
+            ],
+            options={
+                "ordering": ["due_at", "id"],
+                "indexes": [
+                    models.Index(condition=models.Q(("state", "open")), fields=["due_at"], name="demand_open"),
+                    models.Index(fields=["organisation", "state"], name="demand_by_organisation"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("due_at__gt", models.F("asked_at"))), name="demand_due_after_asking"
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Strike",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "record",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="strikes",
+                        to="moderation.conductrecord",
+                    ),
+                ),
+                (
+                    "decision",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="strikes", to="moderation.decision"
+                    ),
+                ),
+                (
+                    "level",
+                    models.CharField(
+                        choices=[("L1", "L1 critical"), ("L2", "L2 severe"), ("L3", "L3 moderate"), ("L4", "L4 minor")],
+                        max_length=2,
+                    ),
+                ),
+                ("points", models.PositiveSmallIntegerField()),
+                ("starts_at", models.DateTimeField()),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("voided_at", models.DateTimeField(editable=False, null=True)),
+                ("void_reason", models.CharField(blank=True, editable=False, max_length=500)),
+            ],
+            options={
+                "ordering": ["starts_at", "id"],
+                "indexes": [models.Index(fields=["record", "expires_at"], name="strike_by_record")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("record", "decision"), name="one_strike_of_a_decision"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("expires_at", None), ("expires_at__gt", models.F("starts_at")), _connector="OR"
+                        ),
+                        name="strike_expires_after_start",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="CaseNotice",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "case",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="notices", to="moderation.case"
+                    ),
+                ),
+                (
+                    "audience",
+                    models.CharField(
+                        choices=[("organisation", "The organisation"), ("reporter", "Who reported")], max_length=12
+                    ),
+                ),
+                (
+                    "organisation",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="case_notices",
+                        to="accounts.organisation",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "decision",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="notices",
+                        to="moderation.decision",
+                    ),
+                ),
+                (
+                    "demand",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="notices",
+                        to="moderation.demand",
+                    ),
+                ),
+                (
+                    "appeal",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="notices",
+                        to="moderation.appeal",
+                    ),
+                ),
+                (
+                    "report",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="notices",
+                        to="moderation.report",
+                    ),
+                ),
+                (
+                    "template",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="moderation.noticetemplate"
+                    ),
+                ),
+                ("once", models.CharField(editable=False, max_length=100, unique=True)),
+                ("subject", models.CharField(max_length=200)),
+                ("body", models.TextField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "To be sent"),
+                            ("sent", "Sent"),
+                            ("failed", "Nobody could be reached"),
+                            ("withdrawn", "Withdrawn before it was sent"),
+                        ],
+                        default="queued",
+                        max_length=9,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
+                ("attempted_at", models.DateTimeField(editable=False, null=True)),
+                ("sent_at", models.DateTimeField(editable=False, null=True)),
+                ("attention_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "message",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="accounts.notice",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ["-created_at", "-id"],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("attention_at__isnull", False)),
+                        fields=["attention_at"],
+                        name="notice_to_deliver",
+                    ),
+                    models.Index(fields=["organisation", "-created_at"], name="case_notice_by_customer"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("audience", "organisation"), models.Q(("organisation", None), _negated=True)),
+                            models.Q(
+                                ("audience", "reporter"),
+                                models.Q(("report", None), _negated=True),
+                                ("organisation", None),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="case_notice_has_its_audience",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="EnforcementAction",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "decision",
+                    models.ForeignKey(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="actions",
+                        to="moderation.decision",
+                    ),
+                ),
+                (
+                    "case",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="actions",
+                        to="moderation.case",
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("education", "Education"),
+                            ("warning", "Written warning"),
+                            ("content_removal", "Removal of content"),
+                            ("feature", "Feature taken away"),
+                            ("model", "Model taken away"),
+                            ("rate", "Rate limited"),
+                            ("suspend_key", "API key suspended"),
+                            ("suspend_member", "Member suspended"),
+                            ("suspend_project", "Project suspended"),
+                            ("suspend_organisation", "Organisation suspended"),
+                            ("termination", "Permanent termination"),
+                            ("authority_report", "Report to an authority"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("target", models.CharField(blank=True, max_length=150)),
+                ("rate_per_minute", models.PositiveIntegerField(blank=True, null=True)),
+                ("days", models.PositiveIntegerField(blank=True, null=True)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("planned", "Planned"),
+                            ("in_force", "In force"),
+                            ("lifted", "Lifted"),
+                            ("dropped", "Dropped before it began"),
+                        ],
+                        default="planned",
+                        editable=False,
+                        max_length=8,
+                    ),
+                ),
+                ("starts_at", models.DateTimeField(editable=False, null=True)),
+                ("ends_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "restriction",
+                    models.OneToOneField(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="action",
+                        to="moderation.restriction",
+                    ),
+                ),
+                (
+                    "strike",
+                    models.OneToOneField(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="action",
+                        to="moderation.strike",
+                    ),
+                ),
+                ("threshold", models.PositiveSmallIntegerField(editable=False, null=True)),
+                ("is_interim", models.BooleanField(default=False, editable=False)),
+                ("is_renewed", models.BooleanField(default=False, editable=False)),
+                ("created_at", models.DateTimeField(default=newapi.kernel.clock.now, editable=False)),
+                ("ended_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "ended_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("end_reason", models.CharField(blank=True, editable=False, max_length=500)),
+            ],
+            options={
+                "ordering": ["id"],
+                "indexes": [models.Index(fields=["state", "starts_at"], name="action_to_begin")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("ends_at", None), ("ends_at__gt", models.F("starts_at")), _connector="OR"),
+                        name="action_ends_after_start",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("decision", None), ("is_interim", True)),
+                            models.Q(models.Q(("decision", None), _negated=True), ("is_interim", False)),
+                            _connector="OR",
+                        ),
+                        name="action_of_a_decision_or_interim",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Delivery",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "notice",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="deliveries",
+                        to="moderation.casenotice",
+                    ),
+                ),
+                (
+                    "channel",
+                    models.CharField(
+                        choices=[("message", "Message in the portal"), ("email", "E-mail"), ("webhook", "Webhook")],
+                        max_length=7,
+                    ),
+                ),
+                ("position", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "To be tried"),
+                            ("sent", "Taken"),
+                            ("failed", "Failed"),
+                            ("bounced", "Came back"),
+                        ],
+                        default="queued",
+                        max_length=7,
+                    ),
+                ),
+                ("tries", models.PositiveSmallIntegerField(default=0)),
+                ("last_tried_at", models.DateTimeField(null=True)),
+                ("sent_at", models.DateTimeField(null=True)),
+                ("error", models.CharField(blank=True, max_length=100)),
+            ],
+            options={
+                "verbose_name_plural": "deliveries",
+                "ordering": ["notice", "position"],
+                "constraints": [models.UniqueConstraint(fields=("notice", "channel"), name="one_delivery_per_channel")],
             },
         ),
         migrations.AlterModelOptions(
@@ -1211,50 +2370,6 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddField(
-            model_name="appeal",
-            name="exception_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="appeal",
-            name="late_admitted_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="appeal",
-            name="reviewer",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="appeals",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="appeal",
-            name="submitted_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
             model_name="slaclock",
             name="appeal",
             field=models.ForeignKey(
@@ -1283,1271 +2398,6 @@ class Migration(migrations.Migration):
                 condition=models.Q(("appeal", None), _negated=True),
                 fields=("appeal", "kind"),
                 name="one_clock_of_a_kind_of_an_appeal",
-            ),
-        ),
-        migrations.AddField(
-            model_name="authorityreport",
-            name="approved_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="authorityreport",
-            name="case",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="authority_reports", to="moderation.case"
-            ),
-        ),
-        migrations.AddField(
-            model_name="authorityreport",
-            name="prepared_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="careentry",
-            name="created_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="careentry",
-            name="organisation",
-            field=models.OneToOneField(
-                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.organisation"
-            ),
-        ),
-        migrations.AddField(
-            model_name="casenotice",
-            name="appeal",
-            field=models.ForeignKey(
-                null=True, on_delete=django.db.models.deletion.PROTECT, related_name="notices", to="moderation.appeal"
-            ),
-        ),
-        migrations.AddField(
-            model_name="casenotice",
-            name="case",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="notices", to="moderation.case"
-            ),
-        ),
-        migrations.AddField(
-            model_name="casenotice",
-            name="message",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.SET_NULL,
-                related_name="+",
-                to="accounts.notice",
-            ),
-        ),
-        migrations.AddField(
-            model_name="casenotice",
-            name="organisation",
-            field=models.ForeignKey(
-                blank=True,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="case_notices",
-                to="accounts.organisation",
-            ),
-        ),
-        migrations.AddField(
-            model_name="casenotice",
-            name="user",
-            field=models.ForeignKey(
-                blank=True,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="chainrootline",
-            name="case",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="moderation.case"
-            ),
-        ),
-        migrations.AddField(
-            model_name="chainrootline",
-            name="root",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="lines", to="moderation.chainroot"
-            ),
-        ),
-        migrations.AddField(
-            model_name="communityitem",
-            name="maintainer",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="conductrecord",
-            name="organisation",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.organisation"
-            ),
-        ),
-        migrations.AddField(
-            model_name="conductrecord",
-            name="user",
-            field=models.ForeignKey(
-                blank=True,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="conflict",
-            name="created_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="conflict",
-            name="organisation",
-            field=models.ForeignKey(
-                blank=True,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="accounts.organisation",
-            ),
-        ),
-        migrations.AddField(
-            model_name="conflict",
-            name="same_person",
-            field=models.ForeignKey(
-                blank=True,
-                help_text="Another login of the same person: what one of them did, both did.",
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="conflict",
-            name="user",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="conflicts", to=settings.AUTH_USER_MODEL
-            ),
-        ),
-        migrations.AddField(
-            model_name="custodyentry",
-            name="actor",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="dataaccessgrant",
-            name="api_key",
-            field=models.ForeignKey(
-                blank=True,
-                help_text="Empty: every key of the organisation.",
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="accounts.apikey",
-                verbose_name="API key",
-            ),
-        ),
-        migrations.AddField(
-            model_name="dataaccessgrant",
-            name="approved_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="dataaccessgrant",
-            name="case",
-            field=models.ForeignKey(
-                blank=True,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="data_access_grants",
-                to="moderation.case",
-            ),
-        ),
-        migrations.AddField(
-            model_name="dataaccessgrant",
-            name="organisation",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="data_access_grants",
-                to="accounts.organisation",
-            ),
-        ),
-        migrations.AddField(
-            model_name="dataaccessgrant",
-            name="requested_by",
-            field=models.ForeignKey(
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="capturedcall",
-            name="grant",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="calls", to="moderation.dataaccessgrant"
-            ),
-        ),
-        migrations.AddField(
-            model_name="dataread",
-            name="actor",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
-            ),
-        ),
-        migrations.AddField(
-            model_name="dataread",
-            name="call",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="reads", to="moderation.capturedcall"
-            ),
-        ),
-        migrations.AddField(
-            model_name="decision",
-            name="approved_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="decision",
-            name="case",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="decisions", to="moderation.case"
-            ),
-        ),
-        migrations.AddField(
-            model_name="decision",
-            name="category",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="moderation.policycategory"
-            ),
-        ),
-        migrations.AddField(
-            model_name="decision",
-            name="decided_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="decision",
-            name="further_categories",
-            field=models.ManyToManyField(blank=True, related_name="+", to="moderation.policycategory"),
-        ),
-        migrations.AddField(
-            model_name="decision",
-            name="overrides",
-            field=models.OneToOneField(
-                blank=True,
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="overridden_by",
-                to="moderation.decision",
-            ),
-        ),
-        migrations.AddField(
-            model_name="decision",
-            name="proposed_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="casenotice",
-            name="decision",
-            field=models.ForeignKey(
-                null=True, on_delete=django.db.models.deletion.PROTECT, related_name="notices", to="moderation.decision"
-            ),
-        ),
-        migrations.AddField(
-            model_name="appeal",
-            name="decision",
-            field=models.OneToOneField(
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="appeal",
-                to="moderation.decision",
-            ),
-        ),
-        migrations.AddField(
-            model_name="delivery",
-            name="notice",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="deliveries", to="moderation.casenotice"
-            ),
-        ),
-        migrations.AddField(
-            model_name="demand",
-            name="answered_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="demand",
-            name="asked_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="demand",
-            name="case",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="demands", to="moderation.case"
-            ),
-        ),
-        migrations.AddField(
-            model_name="demand",
-            name="decision",
-            field=models.ForeignKey(
-                blank=True,
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="demands",
-                to="moderation.decision",
-            ),
-        ),
-        migrations.AddField(
-            model_name="demand",
-            name="extends",
-            field=models.OneToOneField(
-                blank=True,
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="extended_by",
-                to="moderation.demand",
-            ),
-        ),
-        migrations.AddField(
-            model_name="demand",
-            name="judged_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="demand",
-            name="organisation",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="demands", to="accounts.organisation"
-            ),
-        ),
-        migrations.AddField(
-            model_name="casenotice",
-            name="demand",
-            field=models.ForeignKey(
-                null=True, on_delete=django.db.models.deletion.PROTECT, related_name="notices", to="moderation.demand"
-            ),
-        ),
-        migrations.AddField(
-            model_name="dispute",
-            name="first",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.organisation"
-            ),
-        ),
-        migrations.AddField(
-            model_name="dispute",
-            name="opened_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="dispute",
-            name="second",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.organisation"
-            ),
-        ),
-        migrations.AddField(
-            model_name="dutyshift",
-            name="created_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="dutyshift",
-            name="user",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="duty_shifts", to=settings.AUTH_USER_MODEL
-            ),
-        ),
-        migrations.AddField(
-            model_name="enforcementaction",
-            name="case",
-            field=models.ForeignKey(
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="actions",
-                to="moderation.case",
-            ),
-        ),
-        migrations.AddField(
-            model_name="enforcementaction",
-            name="decision",
-            field=models.ForeignKey(
-                blank=True,
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="actions",
-                to="moderation.decision",
-            ),
-        ),
-        migrations.AddField(
-            model_name="enforcementaction",
-            name="ended_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="enforcementaction",
-            name="restriction",
-            field=models.OneToOneField(
-                blank=True,
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="action",
-                to="moderation.restriction",
-            ),
-        ),
-        migrations.AddField(
-            model_name="escalation",
-            name="sla",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="escalations", to="moderation.slaclock"
-            ),
-        ),
-        migrations.AddField(
-            model_name="evidence",
-            name="added_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="evidence",
-            name="case",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="evidence", to="moderation.case"
-            ),
-        ),
-        migrations.AddField(
-            model_name="evidence",
-            name="purged_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="custodyentry",
-            name="evidence",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="custody", to="moderation.evidence"
-            ),
-        ),
-        migrations.AddField(
-            model_name="legalrequest",
-            name="answered_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="legalrequest",
-            name="case",
-            field=models.ForeignKey(
-                blank=True,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="legal_requests",
-                to="moderation.case",
-            ),
-        ),
-        migrations.AddField(
-            model_name="legalrequest",
-            name="created_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="legalrequest",
-            name="first_approver",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="legalrequest",
-            name="hold",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="accounts.legalhold",
-            ),
-        ),
-        migrations.AddField(
-            model_name="legalrequest",
-            name="organisation",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="legal_requests", to="accounts.organisation"
-            ),
-        ),
-        migrations.AddField(
-            model_name="legalrequest",
-            name="second_approver",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="noticehook",
-            name="created_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="noticehook",
-            name="organisation",
-            field=models.OneToOneField(
-                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.organisation"
-            ),
-        ),
-        migrations.AddField(
-            model_name="noticetemplate",
-            name="author",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="casenotice",
-            name="template",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="moderation.noticetemplate"
-            ),
-        ),
-        migrations.AddField(
-            model_name="policydocument",
-            name="forbids",
-            field=models.ManyToManyField(blank=True, related_name="forbidden_by", to="moderation.policycategory"),
-        ),
-        migrations.AddConstraint(
-            model_name="policypack",
-            constraint=models.CheckConstraint(
-                condition=models.Q(models.Q(("code", "G"), _negated=True), ("is_on", True), _connector="OR"),
-                name="general_pack_is_on",
-            ),
-        ),
-        migrations.AddField(
-            model_name="policytext",
-            name="author",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="policytext",
-            name="category",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="texts", to="moderation.policycategory"
-            ),
-        ),
-        migrations.AddField(
-            model_name="decision",
-            name="policy_text",
-            field=models.ForeignKey(
-                null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="moderation.policytext"
-            ),
-        ),
-        migrations.AddField(
-            model_name="report",
-            name="case",
-            field=models.ForeignKey(
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="reports",
-                to="moderation.case",
-            ),
-        ),
-        migrations.AddField(
-            model_name="report",
-            name="category",
-            field=models.ForeignKey(
-                blank=True,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="reports",
-                to="moderation.policycategory",
-            ),
-        ),
-        migrations.AddField(
-            model_name="report",
-            name="organisation",
-            field=models.ForeignKey(
-                blank=True,
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="accounts.organisation",
-            ),
-        ),
-        migrations.AddField(
-            model_name="report",
-            name="outcome_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="casenotice",
-            name="report",
-            field=models.ForeignKey(
-                null=True, on_delete=django.db.models.deletion.PROTECT, related_name="notices", to="moderation.report"
-            ),
-        ),
-        migrations.AddField(
-            model_name="reporter",
-            name="measured_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="reporter",
-            name="user",
-            field=models.ForeignKey(
-                blank=True,
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="report",
-            name="reporter",
-            field=models.ForeignKey(
-                blank=True,
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="reports",
-                to="moderation.reporter",
-            ),
-        ),
-        migrations.AddField(
-            model_name="sealedlook",
-            name="case",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="looks", to="moderation.case"
-            ),
-        ),
-        migrations.AddField(
-            model_name="sealedlook",
-            name="user",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
-            ),
-        ),
-        migrations.AddField(
-            model_name="slapause",
-            name="sla",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="pauses", to="moderation.slaclock"
-            ),
-        ),
-        migrations.AddField(
-            model_name="strike",
-            name="decision",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="strikes", to="moderation.decision"
-            ),
-        ),
-        migrations.AddField(
-            model_name="strike",
-            name="record",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="strikes", to="moderation.conductrecord"
-            ),
-        ),
-        migrations.AddField(
-            model_name="enforcementaction",
-            name="strike",
-            field=models.OneToOneField(
-                blank=True,
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="action",
-                to="moderation.strike",
-            ),
-        ),
-        migrations.AddField(
-            model_name="transparencyreport",
-            name="made_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="transparencyreport",
-            name="published_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="unsealing",
-            name="asked_by",
-            field=models.ForeignKey(
-                editable=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="unsealing",
-            name="case",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="unsealings", to="moderation.case"
-            ),
-        ),
-        migrations.AddField(
-            model_name="unsealing",
-            name="granted_by",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="workcalendar",
-            name="author",
-            field=models.ForeignKey(
-                editable=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="authorityreport",
-            index=models.Index(fields=["state", "due_at"], name="authority_report_due"),
-        ),
-        migrations.AddConstraint(
-            model_name="authorityreport",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("approved_by", None),
-                    models.Q(("approved_by", models.F("prepared_by")), _negated=True),
-                    _connector="OR",
-                ),
-                name="authority_report_by_two",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="authorityreport",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("state__in", ("due", "not_required")),
-                    models.Q(models.Q(("legal_basis", ""), _negated=True), models.Q(("authority", ""), _negated=True)),
-                    _connector="OR",
-                ),
-                name="authority_report_has_a_basis",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="chainrootline",
-            constraint=models.UniqueConstraint(fields=("root", "case"), name="one_line_per_chain"),
-        ),
-        migrations.AddConstraint(
-            model_name="conductrecord",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("user", None)), fields=("organisation",), name="one_conduct_of_organisation"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="conductrecord",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("user", None), _negated=True),
-                fields=("organisation", "user"),
-                name="one_conduct_of_person",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="conflict",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("organisation", None), models.Q(("same_person", None), _negated=True)),
-                    models.Q(models.Q(("organisation", None), _negated=True), ("same_person", None)),
-                    _connector="OR",
-                ),
-                name="conflict_with_one_thing",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="dataaccessgrant",
-            index=models.Index(fields=["organisation", "ends_at"], name="data_access_in_force"),
-        ),
-        migrations.AddConstraint(
-            model_name="dataaccessgrant",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("ends_at__gt", models.F("starts_at"))), name="data_access_ends_after_start"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="dataaccessgrant",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("approved_by", None),
-                    models.Q(("approved_by", models.F("requested_by")), _negated=True),
-                    _connector="OR",
-                ),
-                name="data_access_by_two",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="dataaccessgrant",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("is_secret", False), ("basis", "law"), _connector="OR"),
-                name="data_access_secret_by_law",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="appeal",
-            index=models.Index(fields=["state", "submitted_at"], name="appeal_by_state"),
-        ),
-        migrations.AddConstraint(
-            model_name="appeal",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("is_exception", False),
-                    models.Q(("exception_by__isnull", False), models.Q(("exception_reason", ""), _negated=True)),
-                    _connector="OR",
-                ),
-                name="appeal_exception_says_why",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="appeal",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("state__in", ("upheld", "overturned", "modified")), _negated=True),
-                    models.Q(("outcome_reason", ""), _negated=True),
-                    _connector="OR",
-                ),
-                name="appeal_outcome_says_why",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="delivery",
-            constraint=models.UniqueConstraint(fields=("notice", "channel"), name="one_delivery_per_channel"),
-        ),
-        migrations.AddIndex(
-            model_name="demand",
-            index=models.Index(condition=models.Q(("state", "open")), fields=["due_at"], name="demand_open"),
-        ),
-        migrations.AddIndex(
-            model_name="demand",
-            index=models.Index(fields=["organisation", "state"], name="demand_by_organisation"),
-        ),
-        migrations.AddConstraint(
-            model_name="demand",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("due_at__gt", models.F("asked_at"))), name="demand_due_after_asking"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="dispute",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("first", models.F("second")), _negated=True), name="dispute_between_two"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="dutyshift",
-            index=models.Index(fields=["ends_at"], name="shift_by_end"),
-        ),
-        migrations.AddConstraint(
-            model_name="dutyshift",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("ends_at__gt", models.F("starts_at"))), name="shift_ends_after_start"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="escalation",
-            constraint=models.UniqueConstraint(fields=("sla", "percent", "to"), name="one_escalation_per_step"),
-        ),
-        migrations.AddIndex(
-            model_name="evidence",
-            index=models.Index(fields=["digest"], name="evidence_by_digest"),
-        ),
-        migrations.AddConstraint(
-            model_name="evidence",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("purged_at", None), models.Q(("purge_reason", ""), _negated=True), _connector="OR"),
-                name="evidence_purged_says_why",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="legalrequest",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(
-                        ("first_approver", None),
-                        models.Q(("first_approver", models.F("created_by")), _negated=True),
-                        _connector="OR",
-                    ),
-                    models.Q(
-                        ("second_approver", None),
-                        models.Q(
-                            models.Q(("second_approver", models.F("first_approver")), _negated=True),
-                            models.Q(("second_approver", models.F("created_by")), _negated=True),
-                        ),
-                        _connector="OR",
-                    ),
-                ),
-                name="legal_request_by_two",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="legalrequest",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("period_ends_at__gt", models.F("period_starts_at"))),
-                name="legal_request_has_a_period",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="noticetemplate",
-            constraint=models.UniqueConstraint(fields=("kind", "language", "version"), name="one_template_per_version"),
-        ),
-        migrations.AddConstraint(
-            model_name="policydocument",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("appeal_days__range", (14, 730))), name="appeal_window_has_its_floor"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="policytext",
-            constraint=models.UniqueConstraint(fields=("category", "language", "version"), name="one_text_per_version"),
-        ),
-        migrations.AddIndex(
-            model_name="decision",
-            index=models.Index(fields=["state", "-proposed_at"], name="decision_by_state"),
-        ),
-        migrations.AddConstraint(
-            model_name="decision",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("state__in", ("proposed", "held"))), fields=("case",), name="one_decision_pending"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="decision",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("state", "issued")), fields=("case",), name="one_decision_in_force"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="decision",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("approved_by", None),
-                    models.Q(
-                        models.Q(("approved_by", models.F("decided_by")), _negated=True),
-                        models.Q(("approved_by", models.F("proposed_by")), _negated=True),
-                    ),
-                    _connector="OR",
-                ),
-                name="decision_approved_by_another",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="decision",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("no_notice", ""), models.Q(("no_notice_reason", ""), _negated=True), _connector="OR"
-                ),
-                name="decision_without_notice_says_why",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="casenotice",
-            index=models.Index(
-                condition=models.Q(("attention_at__isnull", False)), fields=["attention_at"], name="notice_to_deliver"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="casenotice",
-            index=models.Index(fields=["organisation", "-created_at"], name="case_notice_by_customer"),
-        ),
-        migrations.AddConstraint(
-            model_name="casenotice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("audience", "organisation"), models.Q(("organisation", None), _negated=True)),
-                    models.Q(
-                        ("audience", "reporter"), models.Q(("report", None), _negated=True), ("organisation", None)
-                    ),
-                    _connector="OR",
-                ),
-                name="case_notice_has_its_audience",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="report",
-            index=models.Index(fields=["reporter", "-received_at"], name="report_by_reporter"),
-        ),
-        migrations.AddIndex(
-            model_name="report",
-            index=models.Index(fields=["outcome", "-received_at"], name="report_by_outcome"),
-        ),
-        migrations.AddConstraint(
-            model_name="report",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("task_id", ""), _negated=True),
-                    models.Q(("model_name", ""), _negated=True),
-                    ("happened_at__isnull", False),
-                    _connector="OR",
-                ),
-                name="report_says_what_or_when",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="report",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("outcome", "open"),
-                    models.Q(models.Q(("outcome_reason", ""), _negated=True), ("outcome_by__isnull", False)),
-                    _connector="OR",
-                ),
-                name="report_closed_with_a_reason",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="slapause",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("ended_at", None)), fields=("sla",), name="one_running_pause"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="slapause",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("ended_at", None), ("ended_at__gte", models.F("started_at")), _connector="OR"),
-                name="pause_ends_after_start",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="strike",
-            index=models.Index(fields=["record", "expires_at"], name="strike_by_record"),
-        ),
-        migrations.AddConstraint(
-            model_name="strike",
-            constraint=models.UniqueConstraint(fields=("record", "decision"), name="one_strike_of_a_decision"),
-        ),
-        migrations.AddConstraint(
-            model_name="strike",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("expires_at", None), ("expires_at__gt", models.F("starts_at")), _connector="OR"),
-                name="strike_expires_after_start",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="enforcementaction",
-            index=models.Index(fields=["state", "starts_at"], name="action_to_begin"),
-        ),
-        migrations.AddConstraint(
-            model_name="enforcementaction",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("ends_at", None), ("ends_at__gt", models.F("starts_at")), _connector="OR"),
-                name="action_ends_after_start",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="enforcementaction",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("decision", None), ("is_interim", True)),
-                    models.Q(models.Q(("decision", None), _negated=True), ("is_interim", False)),
-                    _connector="OR",
-                ),
-                name="action_of_a_decision_or_interim",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="transparencyreport",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("ends_at__gt", models.F("starts_at"))), name="transparency_period"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="unsealing",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("granted_by", None), models.Q(("granted_by", models.F("asked_by")), _negated=True), _connector="OR"
-                ),
-                name="unsealing_granted_by_another",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="workcalendar",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("closes_at__gt", models.F("opens_at"))), name="calendar_closes_after_opening"
             ),
         ),
         *append_only.suspended(
@@ -2602,10 +2452,14 @@ class Migration(migrations.Migration):
                 ),
                 migrations.RunPython(link_events, migrations.RunPython.noop),
                 migrations.AlterField(
-                    model_name="caseevent", name="number", field=models.PositiveIntegerField(editable=False)
+                    model_name="caseevent",
+                    name="number",
+                    field=models.PositiveIntegerField(editable=False),
                 ),
                 migrations.AlterField(
-                    model_name="caseevent", name="hash", field=models.BinaryField(editable=False, max_length=32)
+                    model_name="caseevent",
+                    name="hash",
+                    field=models.BinaryField(max_length=32),
                 ),
                 migrations.AddConstraint(
                     model_name="caseevent",
