@@ -45,9 +45,11 @@ def unread_notices(membership: Membership, *, limit: int) -> int:
 
 
 def operator_notices(user: User) -> QuerySet[Notice]:
-    """The notices to the platform's operators, newest first, each with `is_unread`; none for others."""
-    told = Notice.objects.filter(audience=Notice.Audience.OPERATORS)
-    return _marked(told if is_operator(user) else told.none(), user.pk)
+    """What a colleague of the platform is told: in person, and as an operator. Newest first, each with `is_unread`."""
+    told = Q(audience=Notice.Audience.PERSON, user=user)
+    if is_operator(user):
+        told |= Q(audience=Notice.Audience.OPERATORS)
+    return _marked(Notice.objects.filter(told), user.pk)
 
 
 def unread_operator_notices(user: User, limit: int) -> list[Notice]:
@@ -62,6 +64,8 @@ def is_operator(user: User) -> bool:
 
 def addressees(notice: Notice, *, limit: int) -> list[User]:
     """Whom a notice is mailed: everybody who sees it, at most so many."""
+    if notice.audience == Notice.Audience.PERSON:
+        return [notice.user] if notice.user is not None and notice.user.is_active else []
     if notice.audience == Notice.Audience.OPERATORS:
         staff = User.objects.filter(is_active=True, is_staff=True).order_by("pk")
         return [user for user in staff[:limit] if is_operator(user)]

@@ -4,7 +4,7 @@ from django.contrib.auth.models import Permission
 from django.db.models import Q
 
 from accounts.models import User
-from moderation.models import Case
+from moderation.models import Case, DutyShift
 
 OPEN = "moderation.add_case"
 VIEW = "moderation.view_case"
@@ -16,11 +16,29 @@ DECIDE_MINOR = "moderation.decide_case"
 DECIDE_SEVERE = "moderation.decide_severe_case"
 DECIDE_CRITICAL = "moderation.decide_critical_case"
 DOWNGRADE = "moderation.downgrade_case"
+APPROVE = "moderation.approve_decision"
+OVERRIDE_LADDER = "moderation.override_ladder"
+REOPEN = "moderation.reopen_case"
+REVIEW_APPEAL = "moderation.review_appeal"
+ADMIT_APPEAL = "moderation.admit_appeal"
+VIEW_REPORTER = "moderation.view_reporter"
+HANDLE_LEGAL = "moderation.handle_legal"
+APPROVE_LEGAL = "moderation.approve_legal"
+VERIFY_CHAIN = "moderation.verify_chain"
+MANAGE_DUTY = "moderation.manage_duty"
 
 REQUEST_APPROVAL = "moderation.add_approval"
 DECIDE_APPROVAL = "moderation.change_approval"
 ADD_BLOCK = "moderation.add_blockentry"
 WITHDRAW_BLOCK = "moderation.change_blockentry"
+
+# What each duty needs; sealed cases by grant, as everywhere.
+DUTIES: dict[str, str] = {
+    DutyShift.Duty.REVIEWER: REVIEW,
+    DutyShift.Duty.LEAD: DECIDE_CRITICAL,
+    DutyShift.Duty.ON_CALL: DECIDE_CRITICAL,
+    DutyShift.Duty.CHILD_SAFETY: VIEW_SEALED,
+}
 
 
 def may(user: User, *permissions: str) -> bool:
@@ -35,6 +53,12 @@ def is_granted(user: User, permission: str) -> bool:
     app, _, codename = permission.partition(".")
     granted = Permission.objects.filter(content_type__app_label=app, codename=codename)
     return granted.filter(Q(user=user) | Q(group__user=user)).exists()
+
+
+def may_serve(user: User, duty: str) -> bool:
+    """Whether a person may be put on a duty."""
+    needed = DUTIES[duty]
+    return is_granted(user, needed) if needed == VIEW_SEALED else may(user, needed)
 
 
 def may_see(user: User, case: Case) -> bool:

@@ -15,6 +15,7 @@ class Notice(models.Model):
         MANAGERS = "managers", "Owners and admins of the organisation"
         BILLING = "billing", "Owners, admins and billing of the organisation"
         MEMBERS = "members", "Every member of the organisation"
+        PERSON = "person", "One colleague of the platform"
 
     class Level(models.TextChoices):
         INFO = "info", "Information"
@@ -22,7 +23,7 @@ class Notice(models.Model):
         DANGER = "danger", "Needs action"
 
     audience = models.CharField(max_length=10, choices=Audience)
-    # Empty for the operators.
+    # Empty for the operators, and for one of them.
     organisation = models.ForeignKey(
         Organisation, on_delete=models.PROTECT, null=True, blank=True, related_name="notices"
     )
@@ -51,7 +52,8 @@ class Notice(models.Model):
             models.CheckConstraint(
                 name="notice_has_its_audience",
                 condition=(models.Q(audience="operators") & models.Q(organisation=None))
-                | (~models.Q(audience="operators") & ~models.Q(organisation=None)),
+                | (models.Q(audience="person") & models.Q(organisation=None) & ~models.Q(user=None))
+                | (~models.Q(audience__in=("operators", "person")) & ~models.Q(organisation=None)),
             )
         ]
 

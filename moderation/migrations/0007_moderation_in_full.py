@@ -21,7 +21,7 @@ APPEND_ONLY = (
     "noticetemplate",
     "policytext",
     "sealedlook",
-    "workcalendar",
+    "calendarversion",
 )
 
 
@@ -54,7 +54,7 @@ def seed(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0005_clients_and_consumers"),
+        ("accounts", "0006_personal_notices"),
         ("moderation", "0006_human_review"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
@@ -197,7 +197,7 @@ class Migration(migrations.Migration):
                 ("chains", models.PositiveIntegerField(editable=False)),
                 ("hash", models.BinaryField(max_length=32)),
                 ("signature", models.BinaryField(max_length=64)),
-                ("key_name", models.CharField(editable=False, max_length=16)),
+                ("public_key", models.BinaryField(editable=False, max_length=32)),
             ],
             options={
                 "ordering": ["-number"],
@@ -1157,7 +1157,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="WorkCalendar",
+            name="CalendarVersion",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("version", models.PositiveIntegerField(editable=False, unique=True)),
@@ -2384,6 +2384,14 @@ class Migration(migrations.Migration):
             model_name="slaclock",
             index=models.Index(
                 condition=models.Q(("stopped_at__isnull", True)), fields=["due_at"], name="clock_running"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="slaclock",
+            index=models.Index(
+                condition=models.Q(("stopped_at__isnull", True)),
+                fields=["calendar_version"],
+                name="clock_by_calendar",
             ),
         ),
         migrations.AddConstraint(

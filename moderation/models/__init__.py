@@ -17,7 +17,7 @@ from moderation.models.notice import CaseNotice, Delivery, NoticeHook, NoticeTem
 from moderation.models.policy import PolicyCategory, PolicyDocument, PolicyPack, PolicyText
 from moderation.models.restriction import Restriction
 from moderation.models.sealed import SealedLook, Unsealing
-from moderation.models.sla import DutyShift, Escalation, SlaClock, SlaPause, WorkCalendar
+from moderation.models.sla import CalendarVersion, DutyShift, Escalation, SlaClock, SlaPause
 from moderation.models.transparency import TransparencyReport
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Approval",
     "AuthorityReport",
     "BlockEntry",
+    "CalendarVersion",
     "CapturedCall",
     "CareEntry",
     "Case",
@@ -65,5 +66,4 @@ __all__ = [
     "Strike",
     "TransparencyReport",
     "Unsealing",
-    "WorkCalendar",
 ]

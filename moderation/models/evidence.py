@@ -100,8 +100,8 @@ class ChainRoot(models.Model):
     # SHA-256 over the number, the moment, the hash before it and the lines, 32 bytes; and its Ed25519 signature.
     hash = models.BinaryField(max_length=32, editable=False)
     signature = models.BinaryField(max_length=64, editable=False)
-    # The first 8 bytes of the public key's SHA-256, hexadecimal.
-    key_name = models.CharField(max_length=16, editable=False)
+    # The Ed25519 key that proves the signature, 32 bytes.
+    public_key = models.BinaryField(max_length=32, editable=False)
 
     class Meta:
         ordering = ["-number"]

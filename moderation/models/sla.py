@@ -9,7 +9,7 @@ from moderation.models.case import Case
 from newapi.kernel import clock
 
 
-class WorkCalendar(models.Model):
+class CalendarVersion(models.Model):
     """One version of the working days and hours. Never changed: an edit makes the next version.
 
     Written only by moderation.services.calendars. The newest version counts; clocks say which one they were set by.
@@ -92,6 +92,8 @@ class SlaClock(models.Model):
             ),
             # The board: what runs, by when it is due.
             models.Index(fields=["due_at"], name="clock_running", condition=Q(stopped_at__isnull=True)),
+            # Those that an older calendar has set.
+            models.Index(fields=["calendar_version"], name="clock_by_calendar", condition=Q(stopped_at__isnull=True)),
         ]
 
     def __str__(self) -> str:
