@@ -2294,6 +2294,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="slaclock",
+            name="round",
+            field=models.PositiveSmallIntegerField(default=1),
+        ),
+        migrations.AddField(
+            model_name="slaclock",
             name="calendar_version",
             field=models.PositiveIntegerField(default=0),
         ),
@@ -2397,7 +2402,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="slaclock",
             constraint=models.UniqueConstraint(
-                condition=models.Q(("appeal", None)), fields=("case", "kind"), name="one_clock_of_a_kind"
+                condition=models.Q(("appeal", None)), fields=("case", "kind", "round"), name="one_clock_of_a_kind"
             ),
         ),
         migrations.AddConstraint(

@@ -61,6 +61,8 @@ class SlaClock(models.Model):
     case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="clocks")
     appeal = models.ForeignKey("Appeal", on_delete=models.PROTECT, null=True, blank=True, related_name="clocks")
     kind = models.CharField(max_length=10, choices=Kind)
+    # Of a case that was reopened: its resolution is promised once more.
+    round = models.PositiveSmallIntegerField(default=1)
     started_at = models.DateTimeField()
     due_at = models.DateTimeField()
     # The version of the calendar by which it was set; 0: the one that the settings name.
@@ -79,7 +81,9 @@ class SlaClock(models.Model):
         ordering = ["due_at"]
         verbose_name = "SLA clock"
         constraints = [
-            models.UniqueConstraint(fields=["case", "kind"], condition=Q(appeal=None), name="one_clock_of_a_kind"),
+            models.UniqueConstraint(
+                fields=["case", "kind", "round"], condition=Q(appeal=None), name="one_clock_of_a_kind"
+            ),
             models.UniqueConstraint(
                 fields=["appeal", "kind"], condition=~Q(appeal=None), name="one_clock_of_a_kind_of_an_appeal"
             ),
