@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from accounts.models import User
 from accounts.services import audit
 from moderation import permissions
-from moderation.errors import NotPermitted
+from moderation.errors import IllegalMove, NotPermitted
 from moderation.models import Case, CaseEvent, SlaClock
 from moderation.services import events, sla
 
@@ -36,6 +36,13 @@ def require(*, case: Case, actor: User | None, anyone_with: tuple[str, ...], to:
     require_sight(case=case, actor=actor)
     if actor is None or not permissions.may(actor, *anyone_with):
         raise refused(case, actor, f"To {to} needs the permission {' or '.join(anyone_with)}.")
+
+
+def refused_move(case: Case, actor: User | None, to: str) -> IllegalMove:
+    """The error of a move that is in no table, which is also logged."""
+    message = f"A case that is {case.get_state_display().lower()} cannot become “{to}”."
+    log.warning("refused on %s to user %s: %s", case.reference, actor.pk if actor else None, message)
+    return IllegalMove(message)
 
 
 def refused(case: Case, actor: User | None, message: str) -> NotPermitted:

@@ -14,7 +14,8 @@ from moderation import permissions
 from moderation.errors import IllegalMove, VersionConflict
 from moderation.models import Case, CaseEvent, PolicyCategory, SlaClock
 from moderation.models.policy import Level
-from moderation.services import acts, events, moves, sla
+from moderation.services import acts, conflicts, events, moves, sla
+from moderation.services.moves import Act
 from newapi.kernel import clock
 
 _Kind = CaseEvent.Kind
@@ -65,22 +66,48 @@ def open_case(
 
 @transaction.atomic
 def transition(*, case: Case, to: str, expected_version: int, actor: User | None, reason: str) -> Case:
-    """Move a case to another state, as the table in moderation.services.moves allows.
+    """Move a case to another state by hand, as the table in moderation.services.moves allows.
 
-    `expected_version` is the one that the person saw. Of two who decide at once, one gets VersionConflict.
+    `expected_version` is the one that the person saw. Of two who move it at once, one gets VersionConflict.
     Raises IllegalMove, NotPermitted, ValidationError.
+    """
+    return move(case=case, to=to, act=Act.MOVE, expected_version=expected_version, actor=actor, reason=reason)
+
+
+@transaction.atomic
+def move(
+    *,
+    case: Case,
+    to: str,
+    act: Act,
+    expected_version: int | None = None,
+    actor: User | None,
+    reason: str,
+    **values: Any,
+) -> Case:
+    """Move a case as part of an act that has a service of its own; `values` are written with the state.
+
+    A job of the platform makes the moves of moves.BY_THE_PLATFORM only. Raises as `transition` does, which is the one
+    for people.
     """
     acts.require_reason(reason)
     seen = _seen(case, expected_version)
-    permission = moves.permission_for(case=seen, to=to)
+    permission = moves.permission_for(case=seen, to=to, act=act)
     if permission is None:
-        raise IllegalMove(f"A case that is {seen.get_state_display().lower()} cannot become “{to}”.")
-    acts.require(case=seen, actor=actor, anyone_with=(permission,), to="move this case")
+        raise acts.refused_move(seen, actor, to)
+    if actor is not None or (seen.state, to) not in moves.BY_THE_PLATFORM:
+        acts.require(case=seen, actor=actor, anyone_with=(permission,), to="move this case")
+    if actor is not None and to not in moves.FINAL:
+        conflicts.refuse(case=seen, actor=actor)
     closed_at = clock.now() if to in moves.FINAL else None
-    _write(case, seen, state=Case.State(to), closed_at=closed_at)
+    _write(case, seen, state=Case.State(to), closed_at=closed_at, **values)
     acts.record(case=case, kind=_Kind.STATE, actor=actor, before=seen.state, after=to, reason=reason)
     if to in moves.RESOLVED:
         sla.stop(case=case, kind=SlaClock.Kind.RESOLUTION)
+    elif seen.state in moves.RESOLVED:
+        sla.promise_again(case=case)
+    if seen.state == Case.State.AWAITING_USER:
+        sla.resume(case=case)
     changes = {"state": [seen.state, to]}
     acts.audit_case(case=case, actor=actor, action="case.transition", reason=reason, changes=changes)
     return case

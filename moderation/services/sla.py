@@ -69,6 +69,16 @@ def backdate(*, case: Case, received_at: datetime) -> None:
 
 
 @transaction.atomic
+def promise_again(*, case: Case) -> None:
+    """Promise the resolution of a case that was reopened once more, counted from now."""
+    now, work_calendar = clock.now(), calendar.current()
+    last = SlaClock.objects.filter(case=case, appeal=None, kind=SlaClock.Kind.RESOLUTION).order_by("-round").first()
+    number = last.round + 1 if last else 1
+    again = SlaClock(case=case, kind=SlaClock.Kind.RESOLUTION, round=number, started_at=now)
+    _promise(again, work_calendar, now)
+
+
+@transaction.atomic
 def stop(*, case: Case, kind: SlaClock.Kind, appeal: Appeal | None = None) -> bool:
     """Stop a clock: what it promised has been done. False when it had stopped before."""
     now, work_calendar = clock.now(), calendar.current()
