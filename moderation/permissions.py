@@ -27,6 +27,13 @@ APPROVE_LEGAL = "moderation.approve_legal"
 VERIFY_CHAIN = "moderation.verify_chain"
 MANAGE_DUTY = "moderation.manage_duty"
 
+SWITCH_PACK = "moderation.change_policypack"
+SET_BINDING = "moderation.change_policydocument"
+PUBLISH_TEXT = "moderation.add_policytext"
+RETIRE_CATEGORY = "moderation.change_policycategory"
+MAKE_TRANSPARENCY = "moderation.add_transparencyreport"
+PUBLISH_TRANSPARENCY = "moderation.change_transparencyreport"
+
 REQUEST_APPROVAL = "moderation.add_approval"
 DECIDE_APPROVAL = "moderation.change_approval"
 ADD_BLOCK = "moderation.add_blockentry"

@@ -1,6 +1,7 @@
 """The taxonomy as data: `policy.csv` beside this file, one row per code."""
 
 import csv
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +64,40 @@ def seed_profile(apps: Apps) -> None:
         )
         if is_new:
             row.forbids.set(categories.objects.filter(code__in=forbidden))
+
+
+# One file for each language, named for it: `code,text`.
+_TEXTS = Path(__file__).with_name("policy_texts")
+# Before the first call that any deployment can have served, so that there is a text for every act.
+TEXTS_START_AT = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def texts() -> dict[tuple[str, str], str]:
+    """The texts as shipped, by (code of the category, language)."""
+    found: dict[tuple[str, str], str] = {}
+    for file in sorted(_TEXTS.glob("*.csv")):
+        with file.open(encoding="utf-8", newline="") as lines:
+            found |= {(row["code"], file.stem): row["text"] for row in csv.DictReader(lines)}
+    return found
+
+
+def seed_texts(apps: Apps) -> None:
+    """Make the first version of each text that has none yet. Versions that there are stay as they are.
+
+    `apps` is the registry of a migration, or Django's own.
+    """
+    model = apps.get_model("moderation", "PolicyText")
+    categories = dict(apps.get_model("moderation", "PolicyCategory")._default_manager.values_list("code", "pk"))
+    there = set(model._default_manager.values_list("category__code", "language"))
+    model._default_manager.bulk_create(
+        model(
+            category_id=categories[code],
+            language=language,
+            version=1,
+            text=text,
+            starts_at=TEXTS_START_AT,
+            note="As shipped.",
+        )
+        for (code, language), text in texts().items()
+        if (code, language) not in there and code in categories
+    )

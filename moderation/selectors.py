@@ -101,11 +101,15 @@ class Granted:
 
 
 def approvals_of(*, organisation_id: int) -> tuple[Granted, ...]:
-    """An organisation's approvals that are in force or still to come. Never one of a prohibited category."""
+    """An organisation's approvals that are in force or still to come.
+
+    Never one of a prohibited category, nor one that a source document which binds forbids outright.
+    """
     rows = (
         Approval.objects.filter(organisation_id=organisation_id, state=Approval.State.APPROVED)
         .filter(Q(ends_at=None) | Q(ends_at__gt=clock.now()), starts_at__isnull=False)
         .exclude(category__policy_class=PolicyCategory.PolicyClass.PROHIBITED)
+        .exclude(category__forbidden_by__binds=True)
         .select_related("category")
         .order_by("pk")
     )

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from channels.models import Model
 from moderation.models import Approval, PolicyCategory
+from moderation.services import policy
 from newapi.kernel import clock
 
 # An approval of a use case is looked at anew after this many days at the latest.
@@ -31,10 +32,13 @@ def can_be_approved(category: PolicyCategory) -> bool:
     """Whether anybody can approve a use case of it.
 
     Prohibited ones never. Restricted ones, unless the sources allow it in theory only. Conduct on the platform only
-    where the sources say yes: what they call written consent is a contract, not an approval.
+    where the sources say yes: what they call written consent is a contract, not an approval. And none that a source
+    document which binds this deployment forbids outright: the strictest wins.
     """
-    if not category.is_in_force:
-        return False
+    return category.is_in_force and _sources_allow(category) and not policy.is_forbidden(category)
+
+
+def _sources_allow(category: PolicyCategory) -> bool:
     rule = category.approval_rule
     if category.policy_class == _Class.RESTRICTED:
         return not rule.startswith(("never", "in theory"))
@@ -42,8 +46,9 @@ def can_be_approved(category: PolicyCategory) -> bool:
 
 
 def approvable() -> list[PolicyCategory]:
-    """The categories that can be applied for, by code."""
-    return [category for category in PolicyCategory.objects.in_force().order_by("code") if can_be_approved(category)]
+    """The categories that can be applied for, by code. One query."""
+    open_ones = PolicyCategory.objects.in_force().exclude(forbidden_by__binds=True).order_by("code")
+    return [category for category in open_ones if _sources_allow(category)]
 
 
 def needs_human_review(category: PolicyCategory) -> bool:
