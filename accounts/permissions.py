@@ -25,6 +25,7 @@ class Right(StrEnum):
     CHANGE_ALL_KEYS = "change_all_keys"
     INVITE = "invite"  # bring others in, and gain by it
     REQUEST_APPROVALS = "request_approvals"  # use cases and label opt-outs; the platform decides
+    ANSWER_CASES = "answer_cases"  # say what is asked because of a case, and appeal
     RECORD_REVIEWS = "record_reviews"  # what a qualified person found of answers in restricted domains
     # What they are told. Notices that name a person are told to that person besides.
     HEAR_NEWS = "hear_news"

@@ -44,9 +44,13 @@ class Measure:
     effect: ClassVar[str] = ""
     reversal: ClassVar[str] = ""
 
+    def scope_of(self, target: str) -> Restriction.Scope | None:
+        """What it restricts at the gateway when it is aimed at a target."""
+        return self.scope
+
     def check(self, step: Step) -> None:
         """Raises ValidationError for what this measure does not take. Targets are checked when it begins."""
-        if bool(step.target) != (self.scope not in (None, Restriction.Scope.ORGANISATION)):
+        if bool(step.target) != (self.scope_of(step.target) not in (None, Restriction.Scope.ORGANISATION)):
             raise ValidationError(
                 f"{self.kind.label}: name what it is aimed at, and only where it is aimed at something."
             )
@@ -56,20 +60,22 @@ class Measure:
             raise ValidationError(f"{self.kind.label}: it takes no end, or one within {DAYS_MAX:,} days.")
 
     def begin(self, action: EnforcementAction, *, actor: User | None, reason: str) -> None:
-        """Let it take effect now: the gateway obeys at the next call."""
+        """Let it take effect now: the gateway obeys at the next call. An end that is set already stands."""
         now = clock.now()
-        action.starts_at = now
-        action.ends_at = now + timedelta(days=action.days) if action.days else None
-        organisation = action.case.organisation
-        if self.scope is not None and organisation is not None:
+        action.starts_at = action.starts_at or now
+        if action.days and action.ends_at is None:
+            action.ends_at = now + timedelta(days=action.days)
+        organisation, scope = action.case.organisation, self.scope_of(action.target)
+        if scope is not None and organisation is not None:
             action.restriction = restrictions.impose(
                 organisation=organisation,
-                scope=self.scope,
+                scope=scope,
                 target=action.target,
                 case=action.case,
                 reason=reason,
                 ends_at=action.ends_at,
                 rate_per_minute=action.rate_per_minute,
+                resumes=action.restriction is not None,
                 actor=actor,
             )
 

@@ -8,13 +8,18 @@ _Kind, _Scope = EnforcementAction.Kind, Restriction.Scope
 
 
 class RateLimited(Measure):
-    """Calls of the organisation are slowed."""
+    """Calls are slowed: the organisation's, or with a target one member's."""
 
     kind = _Kind.RATE
     scope = _Scope.ORGANISATION
     takes_rate = takes_days = True
+    mildest_at_first = Level.L2
     effect = "Calls beyond the rate are answered with status 429."
     reversal = "The rate is given back."
+
+    def scope_of(self, target: str) -> Restriction.Scope:
+        """A member, when one is named."""
+        return _Scope.MEMBER if target else _Scope.ORGANISATION
 
 
 class FeatureTaken(Measure):
@@ -24,6 +29,7 @@ class FeatureTaken(Measure):
     scope = _Scope.FEATURE
     takes_days = needs_prior_notice = True
     mildest = Level.L3
+    mildest_at_first = Level.L2
     effect = "Calls of this kind are refused."
     reversal = "The feature is given back."
 
@@ -35,5 +41,6 @@ class ModelTaken(Measure):
     scope = _Scope.MODEL
     takes_days = needs_prior_notice = True
     mildest = Level.L3
+    mildest_at_first = Level.L2
     effect = "Calls of this model are refused."
     reversal = "The model is given back."

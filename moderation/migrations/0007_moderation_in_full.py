@@ -1363,6 +1363,7 @@ class Migration(migrations.Migration):
                 ("recommended", models.JSONField(default=list, editable=False)),
                 ("deviation_reason", models.CharField(blank=True, max_length=500)),
                 ("holds", models.JSONField(default=list, editable=False)),
+                ("asks", models.JSONField(default=list, editable=False)),
                 (
                     "no_notice",
                     models.CharField(

@@ -63,6 +63,8 @@ class Decision(models.Model):
     recommended = models.JSONField(default=list, editable=False)
     deviation_reason = models.CharField(max_length=500, blank=True)
     holds = models.JSONField(default=list, editable=False)
+    # What the organisation is asked to do once it is issued: [{"kind": …, "text": …, "days": 7}].
+    asks = models.JSONField(default=list, editable=False)
     no_notice = models.CharField("no prior notice because", max_length=8, choices=NoNotice, blank=True)
     no_notice_reason = models.CharField(max_length=500, blank=True)
     proposed_by = models.ForeignKey(

@@ -8,11 +8,11 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.models import Organisation, User
+from accounts.models import APIKey, Membership, Organisation, Project, User
 from accounts.services import epochs
 from moderation import permissions
 from moderation.errors import IllegalMove, VersionConflict
-from moderation.models import Case, CaseEvent, PolicyCategory, SlaClock
+from moderation.models import Appeal, Case, CaseEvent, Demand, EnforcementAction, PolicyCategory, SlaClock
 from moderation.models.policy import Level
 from moderation.services import acts, conflicts, events, moves, sla
 from moderation.services.moves import Act
@@ -24,7 +24,7 @@ _Kind = CaseEvent.Kind
 @transaction.atomic
 def open_case(
     *,
-    organisation: Organisation,
+    organisation: Organisation | None,
     category: PolicyCategory,
     summary: str,
     source: str,
@@ -32,8 +32,16 @@ def open_case(
     reason: str,
     level: str | None = None,
     received_at: datetime | None = None,
+    acted_at: datetime | None = None,
+    user: User | None = None,
+    project: Project | None = None,
+    api_key: APIKey | None = None,
+    follows: Case | None = None,
 ) -> Case:
     """Open a case and start its clocks, counted from `received_at` (aware; now by default).
+
+    `user`, `project` and `api_key` are of the organisation and say whose act it was, which was at `acted_at`;
+    `follows` is the case that this one goes on from.
 
     `level` is the category's unless another is given. Raises ValidationError; NotPermitted when a person may
     not open cases, or when an L1 or L2 category is opened lower without the permission to downgrade.
@@ -47,6 +55,11 @@ def open_case(
         source=source,
         summary=summary,
         received_at=received_at or now,
+        acted_at=acted_at,
+        user=user,
+        project=project,
+        api_key=api_key,
+        follows=follows,
     )
     _check_new(case, now)
     if actor is not None and not permissions.may(actor, permissions.OPEN):
@@ -71,6 +84,8 @@ def transition(*, case: Case, to: str, expected_version: int, actor: User | None
     `expected_version` is the one that the person saw. Of two who move it at once, one gets VersionConflict.
     Raises IllegalMove, NotPermitted, ValidationError.
     """
+    if to == Case.State.CLOSED:
+        _check_nothing_pends(case)
     return move(case=case, to=to, act=Act.MOVE, expected_version=expected_version, actor=actor, reason=reason)
 
 
@@ -97,7 +112,7 @@ def move(
         raise acts.refused_move(seen, actor, to)
     if actor is not None or (seen.state, to) not in moves.BY_THE_PLATFORM:
         acts.require(case=seen, actor=actor, anyone_with=(permission,), to="move this case")
-    if actor is not None and to not in moves.FINAL:
+    if actor is not None:
         conflicts.refuse(case=seen, actor=actor)
     closed_at = clock.now() if to in moves.FINAL else None
     _write(case, seen, state=Case.State(to), closed_at=closed_at, **values)
@@ -164,7 +179,8 @@ def set_level(*, case: Case, level: str, actor: User | None, reason: str, expect
     acts.record(case=case, kind=_Kind.LEVEL, actor=actor, before=seen.level, after=level, reason=reason)
     sla.recompute(case=case)
     # Raised to L1, its restrictions cut the streams that run.
-    epochs.bump(organisation_id=case.organisation_id)
+    if case.organisation_id is not None:
+        epochs.bump(organisation_id=case.organisation_id)
     changes = {"level": [seen.level, level]}
     acts.audit_case(case=case, actor=actor, action="case.level", reason=reason, changes=changes)
     return case
@@ -189,7 +205,19 @@ def _check_new(case: Case, now: datetime) -> None:
         raise ValidationError({"received_at": "The moment of receipt needs a time zone."})
     if case.received_at > now:
         raise ValidationError({"received_at": "The moment of receipt lies in the future."})
+    check_subject(case)
     case.full_clean(exclude=["reference"])
+
+
+def check_subject(case: Case) -> None:
+    """Raises ValidationError when whom a case is about does not belong to its organisation."""
+    for name in ("project", "api_key"):
+        named = getattr(case, name)
+        if named is not None and named.organisation_id != case.organisation_id:
+            raise ValidationError({name: "It belongs to another organisation."})
+    is_member = Membership.objects.filter(organisation=case.organisation_id, user=case.user_id)
+    if case.user_id is not None and not is_member.exists():
+        raise ValidationError({"user": "This person has never belonged to the organisation."})
 
 
 def _check_lowering(case: Case, actor: User | None, *, before: str, after: str) -> None:
@@ -198,6 +226,16 @@ def _check_lowering(case: Case, actor: User | None, *, before: str, after: str) 
         return
     if actor is None or not permissions.may(actor, permissions.DOWNGRADE):
         raise acts.refused(case, actor, f"To lower {before} needs the permission {permissions.DOWNGRADE}.")
+
+
+def _check_nothing_pends(case: Case) -> None:
+    """Raises IllegalMove while something that was decided has yet to happen."""
+    if EnforcementAction.objects.filter(case=case, state=EnforcementAction.State.PLANNED).exists():
+        raise IllegalMove("A measure has yet to begin: the organisation must hear of it first.")
+    if Demand.objects.filter(case=case, state__in=(Demand.State.OPEN, Demand.State.ANSWERED)).exists():
+        raise IllegalMove("Something is still asked of the organisation. Judge its answer, or withdraw the demand.")
+    if Appeal.objects.filter(decision__case=case, state__in=Appeal.OPEN_STATES).exists():
+        raise IllegalMove("An appeal waits for its outcome.")
 
 
 def _save_numbered(case: Case, *, year: int) -> None:

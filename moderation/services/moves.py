@@ -22,47 +22,57 @@ class Act(StrEnum):
     DECIDE = "decide"  # moderation.services.decisions
     ASK = "ask"  # moderation.services.demands
     MERGE = "merge"  # moderation.services.merging
+    APPEAL = "appeal"  # moderation.services.decisions.override
 
 
-def _all(permission: str) -> Mapping[str, str]:
+Needed = Mapping[str, str]
+"""Level → the permission that a move needs."""
+
+
+def _all(permission: str) -> Needed:
     return dict.fromkeys(Level, permission)
 
 
 _TRIAGE, _REVIEW = _all(permissions.TRIAGE), _all(permissions.REVIEW)
-_REOPEN, _APPROVE = _all(permissions.REOPEN), _all(permissions.APPROVE)
-DECIDE: Mapping[str, str] = {
+_REOPEN, _APPROVE, _APPEAL = _all(permissions.REOPEN), _all(permissions.APPROVE), _all(permissions.REVIEW_APPEAL)
+DECIDE: Needed = {
     Level.L1: permissions.DECIDE_CRITICAL,
     Level.L2: permissions.DECIDE_SEVERE,
     Level.L3: permissions.DECIDE_MINOR,
     Level.L4: permissions.DECIDE_MINOR,
 }
 
-MOVES: Mapping[tuple[str, str], tuple[Act, Mapping[str, str]]] = {
-    (_State.NEW, _State.TRIAGED): (Act.MOVE, _TRIAGE),
-    (_State.TRIAGED, _State.IN_REVIEW): (Act.MOVE, _REVIEW),
-    (_State.IN_REVIEW, _State.TRIAGED): (Act.MOVE, _REVIEW),  # handed back to the queue
-    (_State.IN_REVIEW, _State.AWAITING_USER): (Act.ASK, _REVIEW),
-    (_State.AWAITING_USER, _State.IN_REVIEW): (Act.ASK, _REVIEW),
-    (_State.IN_REVIEW, _State.PROPOSED): (Act.DECIDE, _REVIEW),
-    (_State.PROPOSED, _State.IN_REVIEW): (Act.DECIDE, _REVIEW),  # sent back, or withdrawn
-    (_State.PROPOSED, _State.HELD): (Act.DECIDE, DECIDE),
-    (_State.PROPOSED, _State.DECIDED): (Act.DECIDE, DECIDE),
-    (_State.PROPOSED, _State.REMEDIATION): (Act.DECIDE, DECIDE),
-    (_State.PROPOSED, _State.NO_VIOLATION): (Act.DECIDE, DECIDE),
-    (_State.HELD, _State.IN_REVIEW): (Act.DECIDE, _APPROVE),  # cancelled without a ruling
-    (_State.HELD, _State.DECIDED): (Act.DECIDE, _APPROVE),
-    (_State.HELD, _State.REMEDIATION): (Act.DECIDE, _APPROVE),
-    (_State.HELD, _State.NO_VIOLATION): (Act.DECIDE, _APPROVE),
-    (_State.REMEDIATION, _State.DECIDED): (Act.ASK, _REVIEW),  # done, or no longer asked
-    (_State.DECIDED, _State.CLOSED): (Act.MOVE, _REVIEW),
-    (_State.DECIDED, _State.IN_REVIEW): (Act.MOVE, _REOPEN),
-    (_State.REMEDIATION, _State.IN_REVIEW): (Act.MOVE, _REOPEN),
-    (_State.CLOSED, _State.IN_REVIEW): (Act.MOVE, _REOPEN),
-    (_State.NO_VIOLATION, _State.IN_REVIEW): (Act.MOVE, _REOPEN),
-    (_State.NEW, _State.MERGED): (Act.MERGE, _TRIAGE),
-    (_State.TRIAGED, _State.MERGED): (Act.MERGE, _TRIAGE),
-    (_State.IN_REVIEW, _State.MERGED): (Act.MERGE, _TRIAGE),
-    (_State.AWAITING_USER, _State.MERGED): (Act.MERGE, _TRIAGE),
+MOVES: Mapping[tuple[str, str], Mapping[Act, Needed]] = {
+    (_State.NEW, _State.TRIAGED): {Act.MOVE: _TRIAGE},
+    (_State.TRIAGED, _State.IN_REVIEW): {Act.MOVE: _REVIEW},
+    (_State.IN_REVIEW, _State.TRIAGED): {Act.MOVE: _REVIEW},  # handed back to the queue
+    (_State.IN_REVIEW, _State.AWAITING_USER): {Act.ASK: _REVIEW},
+    (_State.AWAITING_USER, _State.IN_REVIEW): {Act.ASK: _REVIEW},
+    (_State.IN_REVIEW, _State.PROPOSED): {Act.DECIDE: _REVIEW},
+    (_State.PROPOSED, _State.IN_REVIEW): {Act.DECIDE: _REVIEW},  # sent back, or withdrawn
+    (_State.PROPOSED, _State.HELD): {Act.DECIDE: DECIDE},
+    (_State.PROPOSED, _State.DECIDED): {Act.DECIDE: DECIDE},
+    (_State.PROPOSED, _State.REMEDIATION): {Act.DECIDE: DECIDE},
+    (_State.PROPOSED, _State.NO_VIOLATION): {Act.DECIDE: DECIDE},
+    (_State.HELD, _State.IN_REVIEW): {Act.DECIDE: _APPROVE},  # cancelled without a ruling
+    (_State.HELD, _State.DECIDED): {Act.DECIDE: _APPROVE},
+    (_State.HELD, _State.REMEDIATION): {Act.DECIDE: _APPROVE},
+    (_State.HELD, _State.NO_VIOLATION): {Act.DECIDE: _APPROVE},
+    (_State.REMEDIATION, _State.DECIDED): {Act.ASK: _REVIEW, Act.APPEAL: _APPEAL},  # done, or no longer asked
+    (_State.DECIDED, _State.CLOSED): {Act.MOVE: _REVIEW},
+    (_State.DECIDED, _State.IN_REVIEW): {Act.MOVE: _REOPEN},
+    (_State.REMEDIATION, _State.IN_REVIEW): {Act.MOVE: _REOPEN},
+    (_State.CLOSED, _State.IN_REVIEW): {Act.MOVE: _REOPEN},
+    (_State.NO_VIOLATION, _State.IN_REVIEW): {Act.MOVE: _REOPEN},
+    (_State.NEW, _State.MERGED): {Act.MERGE: _TRIAGE},
+    (_State.TRIAGED, _State.MERGED): {Act.MERGE: _TRIAGE},
+    (_State.IN_REVIEW, _State.MERGED): {Act.MERGE: _TRIAGE},
+    (_State.AWAITING_USER, _State.MERGED): {Act.MERGE: _TRIAGE},
+    # An appeal overturned what was decided, or changed it.
+    (_State.DECIDED, _State.NO_VIOLATION): {Act.APPEAL: _APPEAL},
+    (_State.REMEDIATION, _State.NO_VIOLATION): {Act.APPEAL: _APPEAL},
+    (_State.CLOSED, _State.NO_VIOLATION): {Act.APPEAL: _APPEAL},
+    (_State.CLOSED, _State.DECIDED): {Act.APPEAL: _APPEAL},
 }
 
 # Moves that a job of the platform makes: an answer came in, what was asked was done.
@@ -81,8 +91,8 @@ FINAL = frozenset({_State.NO_VIOLATION, _State.CLOSED, _State.MERGED})
 
 def permission_for(*, case: Case, to: str, act: Act = Act.MOVE) -> str | None:
     """The permission that moving a case to a state by an act needs, or None when there is no such move."""
-    found = MOVES.get((case.state, to))
-    return None if found is None or found[0] != act else found[1][case.level]
+    needed = MOVES.get((case.state, to), {}).get(act)
+    return None if needed is None else needed[case.level]
 
 
 def open_to(*, case: Case, user: User) -> list[Case.State]:

@@ -39,6 +39,7 @@ def impose(
     starts_at: datetime | None = None,
     rate_per_minute: int | None = None,
     is_automatic: bool = False,
+    resumes: bool = False,
     actor: User | None,
 ) -> Restriction:
     """Refuse calls of an organisation, or of one project, member, key, model or feature of it.
@@ -47,6 +48,7 @@ def impose(
     organisation. In force from `starts_at` (now when empty or past) until `ends_at` (until lifted when empty).
     rate_per_minute: so many calls a minute still pass, for a scope of SLOWABLE; None refuses all of them.
     is_automatic: decided by a detector; it must have an end. The category is the case's when not given.
+    resumes: it goes on with one that stood still, also when the case is done by now.
     Raises ValidationError, and NotPermitted for a case that the actor may not see.
     """
     acts.require_reason(reason)
@@ -58,7 +60,7 @@ def impose(
     if rate_per_minute is not None and scope not in SLOWABLE:
         raise ValidationError({"rate_per_minute": f"A {_Scope(scope).label.lower()} is refused, never slowed."})
     if case is not None:
-        _check_case(case, organisation, actor)
+        _check_case(case, organisation, actor, may_be_done=resumes)
         category = category or case.category
     if category is not None and not category.is_in_force:
         raise ValidationError({"category": f"{category.code} is retired or not in force here."})
@@ -137,11 +139,11 @@ def _checked_start(starts_at: datetime | None, ends_at: datetime | None, now: da
     return start
 
 
-def _check_case(case: Case, organisation: Organisation, actor: User | None) -> None:
+def _check_case(case: Case, organisation: Organisation, actor: User | None, *, may_be_done: bool) -> None:
     acts.require_sight(case=case, actor=actor)
     if case.organisation_id != organisation.pk:
         raise ValidationError({"case": "The case is about another organisation."})
-    if not Case.objects.filter(pk=case.pk, state__in=Case.OPEN_STATES).exists():
+    if not may_be_done and not Case.objects.filter(pk=case.pk, state__in=Case.OPEN_STATES).exists():
         raise ValidationError({"case": "The case is done. Open a new one."})
 
 

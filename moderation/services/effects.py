@@ -1,0 +1,86 @@
+"""What happens when a decision counts: measures, strike, demands, notice and word to reporters, in one transaction."""
+
+from datetime import timedelta
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from accounts.models import User
+from moderation.models import Case, CaseEvent, Decision, EnforcementAction
+from moderation.services import acts, cases, demands, ladder, measures, notices, policy, reports, strikes
+from moderation.services.moves import Act
+from newapi.kernel import clock
+
+_State, _Finding = Decision.State, Decision.Finding
+
+
+@transaction.atomic
+def take(*, decision: Decision, case: Case, actor: User, reason: str) -> Decision:
+    """Issue a decision that nothing holds any more. `case` is as it is now. Raises ValidationError, NotPermitted."""
+    is_violation = decision.finding == _Finding.VIOLATION
+    count(decision, case)
+    to = Case.State.NO_VIOLATION
+    if is_violation:
+        to = Case.State.REMEDIATION if decision.asks else Case.State.DECIDED
+    cases.move(case=case, to=to, act=Act.DECIDE, actor=actor, reason=reason)
+    decision.case = case
+    if is_violation:
+        strikes.add(decision=decision, actor=actor)
+        ask(decision, actor)
+    impose(decision, actor=actor, reason=reason)
+    tell(decision, actor)
+    if not decision.actions.filter(state=EnforcementAction.State.PLANNED).exists():
+        ended = measures.end_interim(case=case, actor=actor, reason=measures.TAKEN_OVER)
+        if not is_violation:
+            for action in ended:
+                notices.of_lifted(action=action, reason=reason)
+    return decision
+
+
+def count(decision: Decision, case: Case) -> None:
+    """Let a decision count from now on, and cite the text that was in force when it was done (MOD-04)."""
+    decision.state, decision.issued_at = _State.ISSUED, clock.now()
+    acted_at = case.acted_at or case.received_at
+    decision.policy_text = policy.text_in_force(category=decision.category, language="en", at=acted_at)
+    decision.save(update_fields=["state", "issued_at", "policy_text"])
+
+
+def impose(decision: Decision, *, actor: User, reason: str) -> None:
+    """Begin what need not be announced, or must not be; the rest begins after the first attempt to tell of it."""
+    for action in decision.actions.select_related("case__organisation"):
+        if decision.no_notice or not ladder.needs_prior_notice([action]):
+            measures.begin(action=action, actor=actor, reason=reason)
+
+
+def ask(decision: Decision, actor: User) -> None:
+    """Ask what the decision demands, counted from now."""
+    for asked in decision.asks:
+        demands.write(
+            case=decision.case,
+            kind=asked["kind"],
+            text=asked["text"],
+            due_at=clock.now() + timedelta(days=asked["days"]),
+            decision=decision,
+            actor=actor,
+        )
+
+
+def tell(decision: Decision, actor: User) -> None:
+    """The event, the audit row, the notice to the organisation and the outcome to whoever reported."""
+    finding = decision.get_finding_display()
+    text = f"{decision.reference}: issued, {finding.lower()}"
+    acts.record(case=decision.case, kind=CaseEvent.Kind.DECISION, actor=actor, after=text, reason=decision.facts)
+    changes = {"finding": [None, decision.finding], "actions": [None, [a.kind for a in decision.actions.all()]]}
+    acts.audit_case(
+        case=decision.case, actor=actor, action="case.decide", reason=f"Decision {decision.reference}", changes=changes
+    )
+    # Of what was found to be nothing, the organisation hears when an interim measure ends.
+    if decision.finding == _Finding.VIOLATION:
+        notices.of_decision(decision=decision)
+    reports.close_for(case=decision.case, finding=decision.finding, actor=actor, reason=f"{finding} found.")
+
+
+def refuse_to_name_the_reporter(case: Case, text: str) -> None:
+    """Raises ValidationError when a text for the organisation contains how somebody who reported can be reached."""
+    if reports.names_a_reporter(case=case, text=text):
+        raise ValidationError("This names somebody who reported. The organisation must not learn who it was.")
