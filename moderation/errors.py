@@ -28,3 +28,9 @@ class NotPermitted(CaseError):
     """The person may not do this to this case."""
 
     wire_code = "not_permitted"
+
+
+class EvidenceBroken(CaseError):
+    """Evidence is gone, or is not what was stored."""
+
+    wire_code = "evidence_broken"

@@ -26,6 +26,7 @@ HANDLE_LEGAL = "moderation.handle_legal"
 APPROVE_LEGAL = "moderation.approve_legal"
 VERIFY_CHAIN = "moderation.verify_chain"
 MANAGE_DUTY = "moderation.manage_duty"
+PURGE_EVIDENCE = "moderation.delete_evidence"
 
 SWITCH_PACK = "moderation.change_policypack"
 SET_BINDING = "moderation.change_policydocument"

@@ -20,6 +20,8 @@ API_KEY_PREFIX = "na-"
 _BODY_LENGTH = 40
 _CHECK_LENGTH = 6
 _KEY_LENGTH = len(API_KEY_PREFIX) + _BODY_LENGTH + _CHECK_LENGTH
+_NONCE_BYTES = 12
+_NOT_ITS_OWN = "what is sealed does not belong to this row or was changed"
 
 
 class SealBroken(Exception):
@@ -64,23 +66,37 @@ def contact_digest(text: str) -> bytes:
 
 def seal(plaintext: str, *, bound_to: str) -> str:
     """Encrypt for one row: the text opens only with the same `bound_to`. Result: `key_id.base64`."""
-    key_id, key = next(iter(settings.FIELD_KEYS.items()))
-    nonce = os.urandom(12)
-    ciphertext = AESGCM(key).encrypt(nonce, plaintext.encode(), f"{key_id}:{bound_to}".encode())
-    return f"{key_id}.{base64.b64encode(nonce + ciphertext).decode()}"
+    key_id, data = seal_bytes(plaintext.encode(), bound_to=bound_to)
+    return f"{key_id}.{base64.b64encode(data).decode()}"
 
 
 def unseal(sealed: str, *, bound_to: str) -> str:
     """Decrypt what `seal` made. Raises SealBroken."""
     key_id, _, encoded = sealed.partition(".")
+    try:
+        data = base64.b64decode(encoded, validate=True)
+        return unseal_bytes(data, key_id=key_id, bound_to=bound_to).decode()
+    except ValueError:  # no base64 at all
+        raise SealBroken(_NOT_ITS_OWN) from None
+
+
+def seal_bytes(plaintext: bytes, *, bound_to: str) -> tuple[str, bytes]:
+    """Encrypt for one row: the id of the key, and a nonce of 12 bytes with the ciphertext and its tag of 16."""
+    key_id, key = next(iter(settings.FIELD_KEYS.items()))
+    nonce = os.urandom(_NONCE_BYTES)
+    return key_id, nonce + AESGCM(key).encrypt(nonce, plaintext, f"{key_id}:{bound_to}".encode())
+
+
+def unseal_bytes(data: bytes, *, key_id: str, bound_to: str) -> bytes:
+    """Decrypt what `seal_bytes` made. Raises SealBroken."""
     key = settings.FIELD_KEYS.get(key_id)
     if key is None:
         raise SealBroken(f"no field key named {key_id!r}")
+    nonce, ciphertext = data[:_NONCE_BYTES], data[_NONCE_BYTES:]
     try:
-        data = base64.b64decode(encoded, validate=True)
-        return AESGCM(key).decrypt(data[:12], data[12:], f"{key_id}:{bound_to}".encode()).decode()
-    except (InvalidTag, ValueError):  # ValueError: cut short, or no base64 at all
-        raise SealBroken("the sealed text does not belong to this row or was changed") from None
+        return AESGCM(key).decrypt(nonce, ciphertext, f"{key_id}:{bound_to}".encode())
+    except (InvalidTag, ValueError):  # ValueError: cut short
+        raise SealBroken(_NOT_ITS_OWN) from None
 
 
 def current_key_id() -> str:

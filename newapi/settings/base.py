@@ -1,6 +1,7 @@
 """What every size of the product shares. `embedded`, `distributed` and `testing` add the addresses and the secrets."""
 
 from pathlib import Path
+from typing import Any
 
 from newapi.settings import env, mail_url
 from newapi.settings.admin import UNFOLD  # noqa: F401
@@ -83,8 +84,25 @@ LANGUAGE_CODE = "en"
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.text("STATIC_ROOT", example="/srv/newapi/static", default=str(BASE_DIR / "staticfiles")))
 STATICFILES_DIRS = [BASE_DIR / "newapi" / "portal" / "static"]
+# Where evidence of cases lies, sealed: one folder that every web and worker process sees, and no web server serves.
+_var_dir = env.text("VAR_DIR", example="/srv/newapi/var", default=str(BASE_DIR / "var"))
+EVIDENCE_DIR = Path(env.text("EVIDENCE_DIR", example="/srv/newapi/evidence", default=f"{_var_dir}/evidence"))
+
+
+def evidence_storage(folder: Path) -> dict[str, Any]:
+    """The storage for evidence in a folder, which only the product's own user may open."""
+    options = {
+        "location": folder,
+        "base_url": None,
+        "file_permissions_mode": 0o600,
+        "directory_permissions_mode": 0o700,
+    }
+    return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": options}
+
+
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "evidence": evidence_storage(EVIDENCE_DIR),
     "staticfiles": {"BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"},
 }
 

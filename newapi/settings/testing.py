@@ -10,6 +10,7 @@ from pathlib import Path
 
 from newapi.settings import env
 from newapi.settings.base import *  # noqa: F403
+from newapi.settings.base import evidence_storage
 from newapi.settings.database_url import postgresql
 
 TEST_DIR = Path(tempfile.mkdtemp(prefix="newapi-test-"))
@@ -49,7 +50,9 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ALLOWED_HOSTS = ["*"]
 GATEWAY_UPSTREAM_PRIVATE_ADDRESSES = True
+EVIDENCE_DIR = TEST_DIR / "evidence"
 STORAGES = {
+    "evidence": evidence_storage(EVIDENCE_DIR),
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }

@@ -63,9 +63,9 @@ def test_edge_37_without_the_grant_nothing_can_be_done_to_it(
     assert not Restriction.objects.exists()
 
 
-def test_child_safety_takes_it_to_the_end(sealed: Case, kim: User) -> None:
-    desk.move(sealed, kim, Case.State.TRIAGED, Case.State.IN_REVIEW, Case.State.DECIDED, Case.State.CLOSED)
-    assert Case.objects.get(pk=sealed.pk).state == Case.State.CLOSED
+def test_child_safety_takes_it_on(sealed: Case, kim: User) -> None:
+    desk.move(sealed, kim, Case.State.TRIAGED, Case.State.IN_REVIEW)
+    assert Case.objects.get(pk=sealed.pk).state == Case.State.IN_REVIEW
 
 
 def test_it_is_assigned_only_to_those_who_may_see_it(sealed: Case, kim: User, lea: User) -> None:

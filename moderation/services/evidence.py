@@ -1,0 +1,271 @@
+"""Evidence: kept sealed under its hash, held by someone at every moment, purged by law and not otherwise.
+
+A file lies in the storage `evidence`, encrypted for its row, in a folder named by the hash of its contents. That it was
+stored, and that it was purged, is also in the case's chain of events with the hash, so that the chain proves both.
+"""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from django.core.files.base import ContentFile
+from django.core.files.storage import Storage, storages
+from django.db import transaction
+
+from accounts.models import Notice, User
+from accounts.services import notices
+from moderation import permissions
+from moderation.errors import EvidenceBroken, IllegalMove
+from moderation.models import Case, CaseEvent, CustodyEntry, Evidence
+from moderation.models.policy import Level
+from moderation.services import acts, conflicts, evidence_rules, evidence_types, sealed
+from newapi.kernel import clock, secrets
+
+log = logging.getLogger(__name__)
+
+_Act = CustodyEntry.Act
+WRITERS = (permissions.REVIEW, permissions.TRIAGE, permissions.HANDLE_LEGAL)
+READERS = (permissions.REVIEW, permissions.HANDLE_LEGAL)
+
+
+@transaction.atomic
+def store(
+    *,
+    case: Case,
+    name: str,
+    contents: bytes,
+    content_type: str,
+    source: str,
+    actor: User | None,
+    address: str | None = None,
+) -> Evidence:
+    """Keep a file or a text for a case. source: where it came from, such as `staff` or `report:R-2026-000012`.
+
+    Of a sealed case nothing is kept but ids: see store_ids. Raises NotPermitted, IllegalMove, ValidationError.
+    """
+    if case.category.is_sealed:
+        raise IllegalMove("Of a sealed case no file and no text is kept. Enter ids and hashes instead.")
+    kind, found = evidence_types.check_contents(contents, content_type)
+    digest = hashlib.sha256(contents).digest()
+    evidence = _new(case, kind=kind, name=name, digest=digest, size=len(contents), content_type=found, source=source)
+    _save(evidence, actor=actor, address=address)
+    evidence.key_id, data = secrets.seal_bytes(contents, bound_to=_bound_to(evidence))
+    evidence.save(update_fields=["key_id"])
+    # Of a row that was rolled back its file may be left, under a number that SQLite gives anew.
+    _storage().delete(path_of(evidence))
+    _storage().save(path_of(evidence), ContentFile(data))
+    return evidence
+
+
+@transaction.atomic
+def store_ids(
+    *,
+    case: Case,
+    name: str,
+    facts: Mapping[str, Any],
+    source: str,
+    actor: User | None,
+    address: str | None = None,
+) -> Evidence:
+    """Keep ids, hashes and moments for a case, and nothing else. Raises NotPermitted, IllegalMove, ValidationError."""
+    text = evidence_types.check_facts(facts)
+    evidence = _new(
+        case,
+        kind=Evidence.Kind.IDS,
+        name=f"Ids ({source})" if case.category.is_sealed else name,
+        digest=hashlib.sha256(text).digest(),
+        size=len(text),
+        facts=dict(facts),
+        source=source,
+    )
+    _save(evidence, actor=actor, address=address)
+    return evidence
+
+
+@transaction.atomic
+def read(
+    *,
+    evidence: Evidence,
+    actor: User,
+    reason: str,
+    address: str | None = None,
+    act: CustodyEntry.Act = CustodyEntry.Act.TAKEN,
+) -> bytes:
+    """The contents, as they were stored; of ids, their canonical text. Writes the custody entry.
+
+    Raises NotPermitted, IllegalMove when it was purged, EvidenceBroken when it is not what was stored.
+    """
+    acts.require_reason(reason)
+    case = evidence.case
+    acts.require(case=case, actor=actor, anyone_with=READERS, to="read evidence")
+    if not sealed.may_read(user=actor, case=case):
+        raise acts.refused(case, actor, "It is sealed. Ask a colleague to let you read it.")
+    conflicts.refuse(case=case, actor=actor)
+    contents = _open(evidence)
+    _custody(evidence, act, actor=actor, reason=_said(case, reason), address=address)
+    return contents
+
+
+@transaction.atomic
+def purge(*, evidence: Evidence, actor: User | None, reason: str, address: str | None = None) -> Evidence:
+    """Erase the contents for good; the row stays as a tombstone with its hash. A job has no actor.
+
+    The file itself goes when the transaction ends, or with the next run of the job. Raises NotPermitted; IllegalMove
+    under a legal hold, while an authority may still ask for it, and while it is needed to decide.
+    """
+    acts.require_reason(reason)
+    case = evidence.case
+    if actor is not None:
+        acts.require(case=case, actor=actor, anyone_with=(permissions.PURGE_EVIDENCE,), to="purge evidence")
+    with evidence_rules.no_hold_begins():
+        if why := evidence_rules.why_kept(evidence):
+            raise IllegalMove(f"It cannot be purged: {why}")
+        now = clock.now()
+        mine = Evidence.objects.filter(pk=evidence.pk, purged_at=None)
+        told = _said(case, reason)[:500]
+        if mine.update(purged_at=now, purged_by=actor, purge_reason=told, facts={}) != 1:
+            raise IllegalMove("It was purged before.")
+    evidence.purged_at, evidence.purged_by, evidence.purge_reason, evidence.facts = now, actor, told, {}
+    _custody(evidence, _Act.PURGED, actor=actor, reason=told, address=address)
+    _tell(evidence, "purged", actor=actor, reason=reason)
+    transaction.on_commit(partial(erase_file, evidence))
+    return evidence
+
+
+def check(*, evidence: Evidence, actor: User | None = None, address: str | None = None) -> str:
+    """What is wrong with it, in words; empty when it is what was stored, or a proper tombstone. Writes it down."""
+    try:
+        problem = "" if evidence.purged_at else _checked(evidence)
+    except EvidenceBroken as broken:
+        problem = " ".join(broken.messages)
+    _custody(evidence, _Act.CHECKED, actor=actor, reason=problem or "as it was stored", address=address)
+    if problem:
+        _alarm(evidence, problem)
+    return problem
+
+
+def see(*, evidence: Evidence, actor: User, address: str | None) -> None:
+    """Write down that somebody looked at ids, which are shown as they are."""
+    _custody(evidence, _Act.SEEN, actor=actor, reason="", address=address)
+
+
+def erase_file(evidence: Evidence) -> bool:
+    """Remove the file of what was purged. False when there is none any more. Again is harmless."""
+    if not evidence.key_id or evidence.purged_at is None:
+        return False
+    try:
+        _storage().delete(path_of(evidence))
+    except OSError:
+        log.exception("the file of evidence %s could not be removed; the job tries again", evidence.pk)
+        return False
+    Evidence.objects.filter(pk=evidence.pk, purged_at__isnull=False).update(key_id="")
+    return True
+
+
+def path_of(evidence: Evidence) -> str:
+    """Where the file lies in the storage: by the hash of its contents, once for each row that has it."""
+    digest = bytes(evidence.digest).hex()
+    return f"{digest[:2]}/{digest}/{evidence.pk}"
+
+
+def marked(evidence: Evidence, what: str) -> str:
+    """How the case's chain names it: `evidence 12 stored sha256 ab…`."""
+    return f"evidence {evidence.pk} {what} sha256 {bytes(evidence.digest).hex()}"
+
+
+def _new(case: Case, **values: Any) -> Evidence:
+    if Evidence.objects.filter(case=case).count() >= evidence_types.PIECES_MAX:
+        raise IllegalMove(f"A case has at most {evidence_types.PIECES_MAX} pieces of evidence.")
+    values["name"] = evidence_types.check_name(values["name"])
+    made = Evidence(case=case, retention=_retention_of(case), added_at=clock.now(), **values)
+    made.full_clean(exclude=["case", "digest", "added_by"])
+    return made
+
+
+def _retention_of(case: Case) -> Evidence.Retention:
+    if case.category.is_sealed:
+        return Evidence.Retention.CHILD_SAFETY
+    return Evidence.Retention.SEVERE if case.level in (Level.L1, Level.L2) else Evidence.Retention.STANDARD
+
+
+def _save(evidence: Evidence, *, actor: User | None, address: str | None) -> None:
+    case = evidence.case
+    if actor is not None:
+        acts.require(case=case, actor=actor, anyone_with=WRITERS, to="add evidence")
+        conflicts.refuse(case=case, actor=actor)
+    evidence.added_by = actor
+    evidence.save(force_insert=True)
+    _custody(evidence, _Act.STORED, actor=actor, reason=evidence.source, address=address)
+    _tell(evidence, "stored", actor=actor, reason=f"{evidence.name} (from {evidence.source})")
+
+
+def _custody(
+    evidence: Evidence, act: CustodyEntry.Act, *, actor: User | None, reason: str, address: str | None
+) -> None:
+    CustodyEntry.objects.create(
+        evidence=evidence, at=clock.now(), actor=actor, act=act, reason=reason[:500], address=address or None
+    )
+
+
+def _tell(evidence: Evidence, what: str, *, actor: User | None, reason: str) -> None:
+    case = evidence.case
+    kind = CaseEvent.Kind.EVIDENCE
+    acts.record(case=case, kind=kind, actor=actor, after=marked(evidence, what), reason=reason)
+    acts.audit_case(
+        case=case, actor=actor, action=f"evidence.{what}", reason=reason, changes={"evidence": [None, evidence.pk]}
+    )
+
+
+def _said(case: Case, reason: str) -> str:
+    """The reason as it stands outside of the case's own story."""
+    return acts.SEALED_REASON if case.category.is_sealed else reason
+
+
+def _checked(evidence: Evidence) -> str:
+    _open(evidence)
+    return ""
+
+
+def _open(evidence: Evidence) -> bytes:
+    """Raises IllegalMove when it was purged, EvidenceBroken when it is gone or changed."""
+    if evidence.purged_at is not None:
+        raise IllegalMove(f"It was purged on {evidence.purged_at:%Y-%m-%d}. Its hash is all that is left.")
+    is_ids = evidence.kind == Evidence.Kind.IDS
+    contents = evidence_types.canonical(evidence.facts) if is_ids else _unsealed(evidence)
+    if hashlib.sha256(contents).digest() != bytes(evidence.digest):
+        raise EvidenceBroken("It is not what was stored: its hash is another.")
+    return contents
+
+
+def _unsealed(evidence: Evidence) -> bytes:
+    try:
+        with _storage().open(path_of(evidence)) as file:
+            data = file.read(evidence_types.SIZE_MAX + 1_024)
+    except OSError:
+        raise EvidenceBroken("Its file is not there.") from None
+    try:
+        return secrets.unseal_bytes(data, key_id=evidence.key_id, bound_to=_bound_to(evidence))
+    except secrets.SealBroken as broken:
+        raise EvidenceBroken(f"Its file does not open: {broken}.") from None
+
+
+def _alarm(evidence: Evidence, problem: str) -> None:
+    notices.post(
+        once=f"evidence:{evidence.pk}:broken",
+        kind="evidence.broken",
+        level=Notice.Level.DANGER,
+        audience=Notice.Audience.OPERATORS,
+        title=f"Evidence {evidence.pk} of {evidence.case.reference} is not what was stored",
+        body=problem,
+        link=f"/admin/moderation/evidence/{evidence.pk}/change/",
+    )
+
+
+def _bound_to(evidence: Evidence) -> str:
+    return f"evidence:{evidence.pk}"
+
+
+def _storage() -> Storage:
+    return storages["evidence"]
