@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from moderation.services import detecting, sla
+from moderation.services import detecting, signal_cases, sla
 
 
 @shared_task
@@ -15,3 +15,9 @@ def advance_clocks() -> int:
 def detect() -> int:
     """Look at what calls have shown since the last time, and write down what the detectors notice."""
     return detecting.run()
+
+
+@shared_task
+def join_signals() -> int:
+    """Put signals to cases, and open those that a pattern asks for."""
+    return signal_cases.join()

@@ -11,7 +11,7 @@ class NewapiConfig(AppConfig):
     verbose_name = "newapi"
 
     def ready(self) -> None:
-        """Register the checks, and seed the schedule whenever beat's tables have been migrated."""
-        from newapi import checks, schedule  # noqa: F401, PLC0415 - models must be loaded first
+        """Register the checks and how calls are found; seed the schedule whenever beat's tables have been migrated."""
+        from newapi import checks, known_calls, schedule  # noqa: F401, PLC0415 - models must be loaded first
 
         post_migrate.connect(schedule.seed, sender=apps.get_app_config("django_celery_beat"))

@@ -47,6 +47,7 @@ JOBS = (
     Job("Mail notices", "accounts.tasks.mail_notices", timedelta(seconds=30)),
     Job("Purge what is past its retention", "accounts.tasks.purge_expired", timedelta(hours=1)),
     Job("Detect misuse", "moderation.tasks.detect", timedelta(seconds=10)),
+    Job("Put signals to cases", "moderation.tasks.join_signals", timedelta(minutes=1)),
     Job("Advance case clocks", "moderation.tasks.advance_clocks", timedelta(minutes=1)),
 )
 

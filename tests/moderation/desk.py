@@ -40,6 +40,13 @@ def worker(name: str, role: str) -> User:
     return user
 
 
+def allowed(user: User, *codenames: str) -> User:
+    """The same person, given further permissions of moderation."""
+    given = Permission.objects.filter(content_type__app_label="moderation", codename__in=codenames)
+    user.user_permissions.add(*given)
+    return User.objects.get(pk=user.pk)
+
+
 def category(code: str) -> PolicyCategory:
     """A seeded category."""
     return PolicyCategory.objects.get(code=code)
