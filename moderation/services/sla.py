@@ -29,7 +29,7 @@ def advance(*, limit: int = 500) -> int:
     """
     now, work_calendar = clock.now(), calendar.current()
     waiting = _read(SlaClock.objects.filter(attention_at__lt=now)).order_by("attention_at", "pk")
-    done = sum(_catch_up(sla, work_calendar, now) for sla in list(waiting[:limit]))
+    done = sum(_sweep(sla, work_calendar, now) for sla in list(waiting[:limit]))
     older = SlaClock.objects.filter(stopped_at=None, calendar_version__lt=work_calendar.version)
     cases = list(older.order_by("calendar_version", "pk").values_list("case", "appeal")[: max(0, limit - done)])
     return done + sum(_set_anew(*held, work_calendar) for held in dict.fromkeys(cases))
@@ -61,9 +61,15 @@ def recompute(*, case: Case) -> None:
 
 @transaction.atomic
 def backdate(*, case: Case, received_at: datetime) -> None:
-    """Let the running clocks of a case count from an earlier receipt: an older report was joined to it."""
-    for sla in _running(case, None):
-        sla.started_at = min(sla.started_at, received_at)
+    """Let the running clocks of a case count from an earlier receipt: an older report was joined to it.
+
+    What was promised when it was reopened goes on counting from then.
+    """
+    now, work_calendar = clock.now(), calendar.current()
+    for sla in _running(case, None).filter(round=1, started_at__gt=received_at):
+        # What came due by the later receipt stays told as of its own moment.
+        _catch_up(sla, work_calendar, now)
+        sla.started_at = received_at
         sla.save(update_fields=["started_at"])
     recompute(case=case)
 
@@ -103,8 +109,8 @@ def pause(*, case: Case, why: SlaPause.Why) -> bool:
     _catch_up(sla, work_calendar, now)
     if sla.breached_at is not None or _open_pause(sla) or _days_left(sla, work_calendar) == 0:
         return False
-    SlaPause.objects.create(sla=sla, why=why, started_at=now)
-    sla.attention_at = work_calendar.close_after(now, _days_left(sla, work_calendar))
+    paused = SlaPause.objects.create(sla=sla, why=why, started_at=now)
+    sla.attention_at = _cap(sla, paused, work_calendar)
     sla.save(update_fields=["attention_at"])
     _tell(sla, CaseEvent.Kind.PAUSED, SlaPause.Why(why).label, at=now)
     return True
@@ -163,7 +169,7 @@ def _promise(sla: SlaClock, work_calendar: WorkCalendar, now: datetime) -> None:
     paused = _open_pause(sla)
     if paused:
         # It stands still: nothing comes due but the end of what it may be put off.
-        sla.attention_at = work_calendar.close_after(paused.started_at, _days_left(sla, work_calendar) or 1)
+        sla.attention_at = _cap(sla, paused, work_calendar)
         sla.save()
         return
     warned_before, sla.warned_percent = sla.warned_percent, _percent_passed(sla, now)
@@ -179,14 +185,26 @@ def _promise(sla: SlaClock, work_calendar: WorkCalendar, now: datetime) -> None:
 
 
 @transaction.atomic
+def _sweep(sla: SlaClock, work_calendar: WorkCalendar, now: datetime) -> bool:
+    """What the sweep does about one clock that it has read."""
+    if _open_pause(sla):
+        # Ending a pause writes two rows. Locked first, as by people's acts, so that neither waits for the other.
+        locked = _read(SlaClock.objects.select_for_update(of=("self",)).filter(pk=sla.pk, stopped_at=None)).first()
+        return locked is not None and _catch_up(locked, work_calendar, now)
+    return _catch_up(sla, work_calendar, now)
+
+
+@transaction.atomic
 def _catch_up(sla: SlaClock, work_calendar: WorkCalendar, now: datetime) -> bool:
     """Record what has come due until now. False when that is nothing, or another was first."""
     if _open_pause(sla):
         return _end_pause_at_cap(sla, work_calendar, now)
     unheard = [percent for percent in WARNING_PERCENTS if sla.warned_percent < percent <= _percent_passed(sla, now)]
     is_breach = sla.due_at < now
-    if sla.breached_at or not (unheard or is_breach):
+    if sla.breached_at:
         return False
+    if not (unheard or is_breach):
+        return _look_later(sla, now)
     news = {
         "warned_percent": max([sla.warned_percent, *unheard]),
         "attention_at": _next_attention(sla, now),
@@ -207,6 +225,15 @@ def _catch_up(sla: SlaClock, work_calendar: WorkCalendar, now: datetime) -> bool
     return True
 
 
+def _look_later(sla: SlaClock, now: datetime) -> bool:
+    """A clock that needs attention for nothing would be read by each sweep, before those that need it. False."""
+    if sla.attention_at is not None and sla.attention_at < now:
+        mine = SlaClock.objects.filter(pk=sla.pk, attention_at=sla.attention_at, stopped_at=None)
+        sla.attention_at = _next_attention(sla, now)
+        mine.update(attention_at=sla.attention_at)
+    return False
+
+
 def _open_pause(sla: SlaClock) -> SlaPause | None:
     return next((pause for pause in _pauses(sla) if pause.ended_at is None), None)
 
@@ -225,17 +252,24 @@ def _days_left(sla: SlaClock, work_calendar: WorkCalendar) -> int:
     return max(0, PAUSE_DAYS_MAX - taken)
 
 
+def _cap(sla: SlaClock, paused: SlaPause, work_calendar: WorkCalendar) -> datetime:
+    """When a running pause has put the clock off as far as it may, beside those that have ended."""
+    left = _days_left(sla, work_calendar)
+    return work_calendar.close_after(paused.started_at, left) if left else paused.started_at
+
+
 def _end_pause_at_cap(sla: SlaClock, work_calendar: WorkCalendar, now: datetime) -> bool:
     """End a pause that has put the clock off as far as it may, at the moment when it had. False before that."""
     paused = _open_pause(sla)
-    left = _days_left(sla, work_calendar)
-    if paused is None:
+    cap = _cap(sla, paused, work_calendar) if paused else now
+    if cap >= now or not _end_pause(sla, work_calendar, cap):
         return False
-    cap = work_calendar.close_after(paused.started_at, left) if left else paused.started_at
-    return cap < now and _end_pause(sla, work_calendar, cap, now=now)
+    # It has run since: what came due until now did so at its own moment.
+    _catch_up(sla, work_calendar, now)
+    return True
 
 
-def _end_pause(sla: SlaClock, work_calendar: WorkCalendar, at: datetime, *, now: datetime | None = None) -> bool:
+def _end_pause(sla: SlaClock, work_calendar: WorkCalendar, at: datetime) -> bool:
     """End the running pause of a clock at a moment and set it anew. False when there is none, or another was first."""
     paused = _open_pause(sla)
     if paused is None:
@@ -245,7 +279,7 @@ def _end_pause(sla: SlaClock, work_calendar: WorkCalendar, at: datetime, *, now:
         return False
     paused.ended_at, paused.days = at, days
     _tell(sla, CaseEvent.Kind.RESUMED, f"{days} working day{'' if days == 1 else 's'} added", at=at)
-    _promise(sla, work_calendar, now or at)
+    _promise(sla, work_calendar, at)
     return True
 
 
