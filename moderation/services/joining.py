@@ -42,9 +42,9 @@ def open_or_join(
     """The case that something belongs to, and whether it was opened for it.
 
     A case that is joined keeps the earliest receipt, and its level. One that is opened follows the last case of the
-    same organisation and category, if there was one; `about` are further columns of it, such as api_key_id. `like`
-    is what has to hold of a case to be joined besides; without an organisation it is needed, else none is joined.
-    Raises as cases.open_case does, and CaseBusy.
+    same organisation and category, if there was one; `about` is what cases.open_case is told besides, such as api_key.
+    `like` is what has to hold of a case to be joined besides; without an organisation it is needed, else none is
+    joined. Raises as cases.open_case does, and CaseBusy.
     """
     lock([category.pk])
     moment = received_at or clock.now()
@@ -52,7 +52,7 @@ def open_or_join(
     if joined is not None:
         return joined, False
     case = cases.open_case(
-        organisation=organisation,  # type: ignore[arg-type]  # nobody may know yet
+        organisation=organisation,
         category=category,
         summary=summary,
         source=source,
@@ -60,10 +60,9 @@ def open_or_join(
         received_at=moment,
         actor=actor,
         reason=reason,
+        follows=last_of(organisation=organisation, category=category),
+        **about,
     )
-    about["follows"] = last_of(organisation=organisation, category=category, before=case)
-    Case.objects.filter(pk=case.pk).update(**about)
-    case.refresh_from_db()
     return case, True
 
 
@@ -90,11 +89,11 @@ def under_appeal() -> Exists:
     return Exists(Appeal.objects.filter(decision__case=OuterRef("pk")))
 
 
-def last_of(*, organisation: Organisation | None, category: PolicyCategory, before: Case) -> Case | None:
+def last_of(*, organisation: Organisation | None, category: PolicyCategory) -> Case | None:
     """The case that a new one follows: the last of the organisation and category, however it ended."""
     if organisation is None:
         return None
-    others = Case.objects.filter(organisation=organisation, category=category).exclude(pk=before.pk)
+    others = Case.objects.filter(organisation=organisation, category=category)
     return others.exclude(state=Case.State.MERGED).order_by("-pk").first()
 
 

@@ -26,7 +26,7 @@ from moderation.models import (
     Signal,
 )
 from moderation.models.policy import Level
-from moderation.services import acts, cases, conflicts, joining, sla, versions
+from moderation.services import acts, cases, conflicts, evidence, joining, sla, versions
 from moderation.services.moves import Act
 
 _Kind = CaseEvent.Kind
@@ -62,7 +62,7 @@ def merge(*, case: Case, into: Case, actor: User, reason: str, expected_version:
     )
     case.merged_into = stays
     _keep_worst(into, stays, goes, actor=actor, reason=reason)
-    _hand_over(goes, stays)
+    _hand_over(goes, stays, actor=actor)
     acts.record(case=case, kind=_Kind.MERGED, actor=actor, after=f"into {stays.reference}", reason=reason)
     acts.record(case=into, kind=_Kind.MERGED, actor=actor, after=f"with {goes.reference}", reason=reason)
     changes = {"merged": [None, goes.reference]}
@@ -90,7 +90,7 @@ def split(
     taken = _taken_from(seen, reports)
     worse = Level(seen.level).is_worse_than(seen.category.level)
     part = cases.open_case(
-        organisation=seen.organisation,  # type: ignore[arg-type]  # nobody may know yet
+        organisation=seen.organisation,
         category=seen.category,
         summary=f"Taken out of {seen.reference}. What is said stands in its reports.",
         source=Case.Source.REPORT,
@@ -141,8 +141,12 @@ def _keep_worst(into: Case, stays: Case, goes: Case, *, actor: User, reason: str
     sla.backdate(case=into, received_at=received_at)
 
 
-def _hand_over(goes: Case, stays: Case) -> None:
+def _hand_over(goes: Case, stays: Case, *, actor: User) -> None:
     """What belongs to a case goes with it: what came in, its evidence, and what still has an effect or an end."""
+    for piece in Evidence.objects.filter(case=goes):
+        # The chain in which it was stored says so; the one that it goes to says it anew.
+        told = evidence.marked(piece, f"taken over from {goes.reference}")
+        acts.record(case=stays, kind=_Kind.EVIDENCE, actor=actor, after=told, reason="With the case that was merged.")
     for kind in (Report, Signal, Evidence):
         kind._default_manager.filter(case=goes).update(case=stays)
     Demand.objects.filter(case=goes, state=Demand.State.OPEN).update(case=stays)

@@ -4,10 +4,10 @@ from typing import Any
 
 from django.db.models import Q
 
-from accounts.models import Organisation, User
+from accounts.models import APIKey, Membership, Organisation, User
 from moderation import calls
 from moderation.calls import KnownCall
-from moderation.models import Case, Report, Reporter
+from moderation.models import Case, Report
 from moderation.models.policy import Level
 from moderation.services import joining, report_rules, reporters
 
@@ -23,7 +23,7 @@ def place(*, report: Report, organisation: Organisation | None, actor: User | No
     if report.organisation is None:
         where["like"] = _alike(report)
     elif call is not None:
-        where |= {"project_id": call.project_id, "user_id": call.user_id, "api_key_id": call.api_key_id}
+        where |= _subject_of(call)
     if reporters.is_measured(report.reporter) and not category.is_sealed:
         where = _measured(report, where)
     report.case, _ = joining.open_or_join(
@@ -47,6 +47,15 @@ def _whom(report: Report, told: Organisation | None) -> tuple[Organisation | Non
     return told, call if call.organisation_id == told.pk else None
 
 
+def _subject_of(call: KnownCall) -> dict[str, Any]:
+    """Whose act a call was, as far as it belongs to the organisation: a report is never lost over that."""
+    key = APIKey.objects.select_related("project", "user").filter(pk=call.api_key_id).first()
+    if key is None or key.organisation_id != call.organisation_id:
+        return {}
+    is_member = Membership.objects.filter(organisation=call.organisation_id, user=key.user_id).exists()
+    return {"api_key": key, "project": key.project, "user": key.user if is_member else None}
+
+
 def _alike(report: Report) -> Q | None:
     """Which cases about nobody known a report belongs to: those of the same reporter, task or address."""
     same = Q(pk__in=[])
@@ -65,13 +74,12 @@ def _measured(report: Report, where: dict[str, Any]) -> dict[str, Any]:
     That one is of the mildest level, and about nobody, until a person takes something out of it. What names a sealed
     category never comes here, as only the child-safety team may read it.
     """
-    reporter: Reporter | None = report.reporter
-    there_is = {name: where.get(name) for name in ("organisation", "category", "like")}
-    if joining.joinable(**there_is).exists():  # type: ignore[arg-type]
+    there_is: dict[str, Any] = {name: where.get(name) for name in ("organisation", "category", "like")}
+    if joining.joinable(**there_is).exists():
         return where
     return {
         "organisation": None,
         "category": report_rules.catch_all(),
         "level": Level.L4,
-        "like": Q(reports__reporter=reporter),
+        "like": Q(reports__reporter=report.reporter),
     }

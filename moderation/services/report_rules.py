@@ -26,7 +26,7 @@ NEITHER = "Say at least one of: the task id, the model, or when it happened."
 
 def cleaned(values: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of a report as they are kept. Raises ValidationError, by field, with everything that is wrong."""
-    kept = {name: _bare(value) if isinstance(value, str) else value for name, value in values.items()}
+    kept: dict[str, Any] = {name: _bare(value) if isinstance(value, str) else value for name, value in values.items()}
     wrong: dict[str, str] = {}
     for name, most in _LENGTHS.items():
         if len(kept[name]) > most:
@@ -45,7 +45,7 @@ def cleaned(values: Mapping[str, Any]) -> dict[str, Any]:
         wrong["task_id"] = NEITHER
     if kept["category"] is not None and not kept["category"].is_in_force:
         wrong["category"] = "Choose a category that is in force."
-    if not LANGUAGE.regex.fullmatch(kept["language"]) or len(kept["language"]) > 10:
+    if not re.fullmatch(LANGUAGE.regex, kept["language"]) or len(kept["language"]) > 10:
         wrong["language"] = str(LANGUAGE.message)
     if kept["channel"] not in Report.Channel.values:
         wrong["channel"] = "Choose how it came in."

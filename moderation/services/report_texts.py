@@ -37,6 +37,18 @@ def without_names(text: str, report: Report) -> str:
     return shown
 
 
+def names_whoever(text: str, report: Report) -> bool:
+    """Whether a text contains the address or the full name of who reported; of parts of a name it cannot tell."""
+    if report.reporter is None:
+        return False
+    reporter = report.reporter
+    names = [reporters.address_of(reporter)]
+    if reporter.user is not None:
+        names += [reporter.user.email, reporter.user.name]
+    long_enough = (name for name in names if len(name) >= _NAME_PART_MIN)
+    return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, flags=re.IGNORECASE) for name in long_enough)
+
+
 def _words_of(report: Report) -> list[str]:
     """What names the reporter, the longest first."""
     if report.reporter is None:

@@ -148,6 +148,12 @@ def reveal(*, report: Report, actor: User, reason: str) -> Mapping[str, str]:
     }
 
 
+def names_a_reporter(*, case: Case, text: str) -> bool:
+    """Whether a text contains how somebody who reported in this case can be reached, or is called."""
+    known = Report.objects.filter(case=case, reporter__isnull=False).select_related("reporter__user")
+    return any(report_texts.names_whoever(text, report) for report in known.order_by("reporter", "pk").iterator())
+
+
 def by_token(token: str) -> Report | None:
     """The report whose status page this token opens, for the one who sent it."""
     return Report.objects.filter(token_digest=_digest(token)).first()

@@ -5,6 +5,7 @@ Signals of rules in shadow mode never take part, nor those that a person has fou
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
@@ -58,7 +59,9 @@ def _take(organisation_id: int, category_id: int) -> int:
     """Put the waiting signals of one organisation and category to their case, if there is to be one."""
     joining.lock([category_id])
     mine = waiting().filter(organisation=organisation_id, category=category_id).order_by("first_at", "pk")
-    signals = list(mine.select_related("organisation", "category", "rule", "api_key")[:SIGNALS_AT_ONCE])
+    signals = list(
+        mine.select_related("organisation", "category", "rule", "api_key__project", "api_key__user")[:SIGNALS_AT_ONCE]
+    )
     if not signals:
         return 0
     where = {"organisation": signals[0].organisation, "category": signals[0].category}
@@ -77,7 +80,7 @@ def _opens(signals: Sequence[Signal]) -> bool:
 def _join(signals: Sequence[Signal], organisation: Organisation, category: PolicyCategory) -> int:
     keys = {signal.api_key for signal in signals}
     [only] = keys if len(keys) == 1 else [None]
-    about = {"api_key": only, "project_id": only.project_id, "user_id": only.user_id} if only else {}
+    about: dict[str, Any] = {"api_key": only, "project": only.project, "user": only.user} if only else {}
     case, is_new = joining.open_or_join(
         organisation=organisation,
         category=category,

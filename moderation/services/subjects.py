@@ -3,13 +3,13 @@
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from accounts.models import APIKey, Membership, Organisation, Project, User
+from accounts.models import APIKey, Organisation, Project, User
 from accounts.services import epochs
 from moderation import permissions
 from moderation.errors import IllegalMove
 from moderation.models import Case, CaseEvent, PolicyCategory, Report
 from moderation.models.policy import Level
-from moderation.services import acts, conflicts, joining, merging, sla, versions
+from moderation.services import acts, cases, conflicts, joining, merging, sla, versions
 
 _Kind = CaseEvent.Kind
 _WORK = (permissions.TRIAGE, permissions.REVIEW)
@@ -39,11 +39,11 @@ def set_subject(
     merging.require_open(seen, to="be about somebody else")
     if api_key is not None:
         project, user = project or api_key.project, user or api_key.user
-    _check_belonging(organisation, user, project, api_key)
+    values = {"organisation": organisation, "user": user, "project": project, "api_key": api_key}
+    cases.check_subject(Case(**values))
     if seen.organisation_id not in (None, organisation.pk) and _has_effects(seen):
         raise IllegalMove("Measures against the other organisation are in force: lift them first.")
     told = [_named(seen), " · ".join(str(one) for one in (organisation, user, project, api_key) if one)]
-    values = {"organisation": organisation, "user": user, "project": project, "api_key": api_key}
     versions.write(case, seen, **values)
     # Asked once more: now it may concern whoever has said so.
     conflicts.refuse(case=case, actor=actor)
@@ -91,21 +91,6 @@ def set_category(
     shown = acts.SEALED_REASON if seen.category.is_sealed else reason
     acts.audit_case(case=case, actor=actor, action="case.category", reason=shown, changes=changes)
     return case
-
-
-def _check_belonging(
-    organisation: Organisation, user: User | None, project: Project | None, api_key: APIKey | None
-) -> None:
-    """Raises ValidationError for what is another's. A person belongs who ever was a member."""
-    wrong = {}
-    if project is not None and project.organisation_id != organisation.pk:
-        wrong["project"] = f"{organisation} has no such project."
-    if api_key is not None and api_key.organisation_id != organisation.pk:
-        wrong["api_key"] = f"{organisation} has no such key."
-    if user is not None and not Membership.objects.filter(organisation=organisation, user=user).exists():
-        wrong["user"] = f"{organisation} has no such member."
-    if wrong:
-        raise ValidationError(wrong)
 
 
 def _has_effects(case: Case) -> bool:

@@ -369,6 +369,25 @@ def test_a_report_about_oneself_or_ones_organisation_is_taken_like_any_other(
         assert "ada" not in f"{event.before}{event.after}{event.reason}".lower()
 
 
+@pytest.mark.edge(34)
+def test_an_address_quoted_in_a_description_is_hidden_from_readers_and_refused_in_what_others_are_told(
+    acme: Organisation, ben: User
+) -> None:
+    type(ben).objects.filter(pk=ben.pk).update(name="Ben Quinn")
+    ben.refresh_from_db()
+    quoted = "I am Ben Quinn. Write to ben@home.example, or Quinn at ANNA@office.example! Benches are fine."
+    report = submit(user=ben, email="ben@home.example", description=quoted, organisation=acme)
+    read = report_texts.masked(report)
+    assert "@" not in read
+    assert "Quinn" not in read
+    assert "Benches are fine." in read
+    assert report_texts.of(report) == quoted
+    for text in ("As ben@home.example says", "ben@example.com told us", "one BEN QUINN wrote"):
+        assert reports.names_a_reporter(case=report.case, text=text)
+    assert not reports.names_a_reporter(case=report.case, text="A bench, told by somebody at home.example")
+    assert not reports.names_a_reporter(case=submit().case, text="ben@home.example")
+
+
 def test_mail_is_typed_in_by_those_who_may_open_cases_and_is_on_record(
     acme: Organisation, ira: User, rex: User, ben: User
 ) -> None:
