@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from moderation.services import detecting, signal_cases, sla
+from moderation.services import chain_runs, chains, detecting, evidence_checks, signal_cases, sla
 
 
 @shared_task
@@ -21,3 +21,23 @@ def detect() -> int:
 def join_signals() -> int:
     """Put signals to cases, and open those that a pattern asks for."""
     return signal_cases.join()
+
+
+@shared_task
+def sign_chains() -> int:
+    """Sign the root of today over all chains that have grown. Returns its number; 0 when there is nothing to sign."""
+    root = chains.make_daily_root()
+    return root.number if root else 0
+
+
+# A million events take about ten seconds; nothing waits for it.
+@shared_task(time_limit=7_200, soft_time_limit=7_000)
+def verify_chains() -> int | None:
+    """Verify all chains, and tell the operators what is found."""
+    return chain_runs.run()
+
+
+@shared_task
+def check_evidence() -> int:
+    """Open some files of evidence, those not looked at for longest, and compare them with their hashes."""
+    return evidence_checks.check_some()

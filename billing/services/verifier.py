@@ -1,19 +1,16 @@
 """Checks what must always be true of money (design: money). Reads only; says what it finds, repairs nothing."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from itertools import islice
 
-from django.db import connection, transaction
 from redis.exceptions import RedisError
 
 from billing.findings import Finding
 from billing.models import VerifierRun
 from billing.services import book_checks, till_checks
-from newapi.kernel import clock
+from newapi.kernel import clock, snapshot
 
 __all__ = ["Finding", "run", "verify"]
 
@@ -39,7 +36,7 @@ def verify(*, since: datetime | None = None) -> list[Finding]:
     Totals are always checked. Single usage rows, and which bucket they are in, from `since` on, or all of them.
     """
     findings: list[Finding] = []
-    with _snapshot():
+    with snapshot.read_only():
         for check in book_checks.CHECKS:
             findings += islice(check(since), FINDINGS_MAX)
     try:
@@ -48,36 +45,3 @@ def verify(*, since: datetime | None = None) -> list[Finding]:
     except (RedisError, OSError) as error:
         findings.append(Finding("till_away", None, f"the tills could not be checked: {type(error).__name__}"))
     return findings
-
-
-@contextmanager
-def _snapshot() -> Iterator[None]:
-    """One view of the database for all checks, while posters go on. Inside another transaction: that one's."""
-    if connection.in_atomic_block:
-        yield
-        return
-    with _READ_ONLY[connection.vendor]():
-        yield
-
-
-@contextmanager
-def _postgresql_snapshot() -> Iterator[None]:
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        yield
-
-
-@contextmanager
-def _sqlite_snapshot() -> Iterator[None]:
-    connection.ensure_connection()
-    # Otherwise the transaction begins with the write lock, and posters wait for it.
-    mode, connection.transaction_mode = connection.transaction_mode, "DEFERRED"  # type: ignore[attr-defined]
-    try:
-        with transaction.atomic():
-            yield
-    finally:
-        connection.transaction_mode = mode  # type: ignore[attr-defined]
-
-
-_READ_ONLY = {"postgresql": _postgresql_snapshot, "sqlite": _sqlite_snapshot}

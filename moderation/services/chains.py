@@ -1,15 +1,16 @@
 """Proving that nothing that happened to cases was changed: signed roots over all chains, and the verifier."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 
 from django.db import transaction
 from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Subquery
 
 from moderation import chain
+from moderation.findings import Finding
 from moderation.models import Case, CaseEvent, ChainRoot, ChainRootLine
-from newapi.kernel import clock, signing
+from moderation.services import evidence_checks
+from newapi.kernel import clock, signing, snapshot
 
 # Rows fetched at a time: about 2 MB.
 FETCH_ROWS = 5_000
@@ -20,15 +21,7 @@ FINDINGS_MAX = 1_000
 Progress = Callable[[int, int], None]
 # Case id, number, moment, actor's id, kind, before, after, reason, hash.
 _EVENT_FIELDS = ("case_id", "number", "at", "actor_id", "kind", "before", "after", "reason", "hash")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that cannot be so unless somebody changed the past. `where`: a case's reference, or `root 12`."""
-
-    code: str
-    where: str
-    text: str
+_NO_EVENTS: tuple[int | None, Iterator[tuple]] = (None, iter(()))
 
 
 @transaction.atomic
@@ -38,48 +31,61 @@ def make_root() -> ChainRoot | None:
     Of two at once, the second waits and finds nothing to do, or is refused by the number's uniqueness.
     """
     before = ChainRoot.objects.order_by("-number").first()
-    grown = list(_grown().values_list("pk", "reference", "events_count", "head"))
+    # By Python's order, which no database's collation changes.
+    grown = sorted(_grown().values_list("reference", "pk", "events_count", "head"))
     if not grown:
         return None
     number, made_at = (before.number + 1 if before else 1), clock.now()
-    lines = [(reference, count, bytes(head).hex()) for _, reference, count, head in grown]
+    lines = [(reference, count, bytes(head).hex()) for reference, _, count, head in grown]
     digest = chain.root_hash(bytes(before.hash) if before else b"", number=number, made_at=made_at, lines=lines)
     signature, public_key = signing.sign(digest)
     root = ChainRoot.objects.create(
         number=number, made_at=made_at, chains=len(grown), hash=digest, signature=signature, public_key=public_key
     )
     ChainRootLine.objects.bulk_create(
-        (ChainRootLine(root=root, case_id=pk, number=count, hash=head) for pk, _, count, head in grown),
+        (ChainRootLine(root=root, case_id=pk, number=count, hash=head) for _, pk, count, head in grown),
         batch_size=FETCH_ROWS,
     )
     return root
 
 
-def verify(*, progress: Progress | None = None) -> Iterator[Finding]:
+def make_daily_root() -> ChainRoot | None:
+    """The root of today (UTC), if there is none yet and anything has happened."""
+    newest = ChainRoot.objects.order_by("-number").first()
+    return None if newest is not None and newest.made_at.date() >= clock.today() else make_root()
+
+
+def verify(*, progress: Progress | None = None) -> list[Finding]:
     """Everything that does not add up, at most FINDINGS_MAX findings; changes nothing.
 
-    Every event against the hash before it, every case against the end of its chain, every root against its lines, the
-    root before it and its signature, every line against the event that it names. Call it in one transaction, so that
-    what is appended meanwhile does not look like a change.
+    Every event against the hash before it, every case against the end of its chain, every piece of evidence against
+    the event that tells of it, every line of a root against the event that it names, every root against its lines, the
+    root before it and its signature. All of it as it was at one moment.
     """
-    findings = _all(progress or (lambda done, total: None))
-    for _, finding in zip(range(FINDINGS_MAX), findings, strict=False):
-        yield finding
+    with snapshot.read_only():
+        return list(islice(_all(progress or (lambda done, total: None)), FINDINGS_MAX))
+
+
+def lines_of(root: ChainRoot) -> list[tuple[str, int, str]]:
+    """The lines over which a root's hash is: (reference, number, hash in hexadecimal), by reference."""
+    rows = root.lines.order_by().values_list("case__reference", "number", "hash")
+    return sorted((reference, number, bytes(digest).hex()) for reference, number, digest in rows)
 
 
 def _all(progress: Progress) -> Iterator[Finding]:
     yield from _chains(progress)
+    yield from evidence_checks.rows()
     yield from _lines()
     yield from _roots()
 
 
 def _grown() -> QuerySet[Case]:
-    """The cases whose chain is longer than the last root that names them says, by reference."""
+    """The cases whose chain is longer than the last root that names them says."""
     named = ChainRootLine.objects.filter(case=OuterRef("pk")).order_by().values("case").annotate(last=Max("number"))
     return (
         Case.objects.annotate(named=Subquery(named.values("last")))
         .filter(Q(named=None) | Q(named__lt=F("events_count")), events_count__gt=0)
-        .order_by("reference")
+        .order_by()
     )
 
 
@@ -88,25 +94,32 @@ def _chains(progress: Progress) -> Iterator[Finding]:
     total, done = CaseEvent.objects.count(), 0
     rows = CaseEvent.objects.order_by("case_id", "number").values_list(*_EVENT_FIELDS)
     events = groupby(rows.iterator(chunk_size=FETCH_ROWS), key=lambda row: row[0])
-    case_id, own = next(events, (None, iter(())))
+    case_id, own = next(events, _NO_EVENTS)
     cases = Case.objects.order_by("pk").values_list("pk", "reference", "events_count", "head")
     for pk, reference, count, head in cases.iterator(chunk_size=FETCH_ROWS):
+        while case_id is not None and case_id < pk:
+            yield Finding("orphan", f"case {case_id}", "There are events of a case that is not there.")
+            case_id, own = next(events, _NO_EVENTS)
         number, last = 0, b""
         if case_id == pk:
             number, last, findings = _chain(reference, own)
             yield from findings
             done += number
             progress(done, total)
-            case_id, own = next(events, (None, iter(())))
+            case_id, own = next(events, _NO_EVENTS)
         if (number, last) != (count, bytes(head)):
             yield Finding("end", reference, f"The chain ends at event {number}; the case says {count}.")
+    if case_id is not None:
+        yield Finding("orphan", f"case {case_id}", "There are events of a case that is not there.")
 
 
 def _chain(reference: str, rows: Iterable[tuple]) -> tuple[int, bytes, list[Finding]]:
     """The number and hash of a case's last event, and what is wrong with them. One mistake is said once."""
     expected, last, findings = 1, b"", []
     for _, number, at, actor_id, kind, before, after, reason, stored in rows:
-        if number != expected:
+        if number < expected:
+            findings.append(Finding("fork", reference, f"There is more than one event {number}."))
+        elif number != expected:
             findings.append(Finding("gap", reference, f"Event {expected} is missing; the next is {number}."))
             # Its own hash cannot be checked without the one before it.
         elif stored != chain.event_hash(
@@ -133,8 +146,7 @@ def _roots() -> Iterator[Finding]:
         if root.number != expected:
             yield Finding("gap", where, f"Root {expected} is missing.")
         else:
-            rows = root.lines.order_by("case__reference").values_list("case__reference", "number", "hash")
-            lines = [(reference, number, bytes(digest).hex()) for reference, number, digest in rows]
+            lines = lines_of(root)
             digest = chain.root_hash(before_hash, number=root.number, made_at=root.made_at, lines=lines)
             if digest != bytes(root.hash) or len(lines) != root.chains:
                 yield Finding("changed", where, "It is not what was signed.")
