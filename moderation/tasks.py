@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from moderation.services import chain_runs, chains, detecting, evidence_checks, signal_cases, sla
+from moderation.services import chain_runs, chains, delivery, detecting, evidence_checks, signal_cases, sla
 
 
 @shared_task
@@ -41,3 +41,9 @@ def verify_chains() -> int | None:
 def check_evidence() -> int:
     """Open some files of evidence, those not looked at for longest, and compare them with their hashes."""
     return evidence_checks.check_some()
+
+
+@shared_task
+def deliver_notices() -> int:
+    """Deliver the notices of cases that wait, and try those again that did not arrive."""
+    return delivery.deliver()

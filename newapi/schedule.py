@@ -48,6 +48,7 @@ JOBS = (
     Job("Purge what is past its retention", "accounts.tasks.purge_expired", timedelta(hours=1)),
     Job("Detect misuse", "moderation.tasks.detect", timedelta(seconds=10)),
     Job("Put signals to cases", "moderation.tasks.join_signals", timedelta(minutes=1)),
+    Job("Deliver notices of cases", "moderation.tasks.deliver_notices", timedelta(minutes=1)),
     Job("Advance case clocks", "moderation.tasks.advance_clocks", timedelta(minutes=1)),
     Job("Sign the chains of cases", "moderation.tasks.sign_chains", timedelta(hours=1)),
     Job("Verify the chains of cases", "moderation.tasks.verify_chains", timedelta(hours=6)),

@@ -73,6 +73,7 @@ class OrganisationAdmin(GovernedAdmin):
     fieldsets = (
         (None, {"fields": ["name", "slug", "currency", "price_group", "is_active", "created_at"]}),
         ("Where and what it is", {"fields": [("country", "is_external"), ("client_of", "is_consumer")]}),
+        ("How it is written to", {"fields": [("language", "time_zone")]}),
         LIMITS,
     )
 

@@ -1,6 +1,7 @@
 """Organisations, who belongs to them, and the projects to which they allocate cost."""
 
 from typing import Any
+from zoneinfo import available_timezones
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -9,6 +10,12 @@ from django.db import models
 
 from accounts.models.limits import Limits
 from newapi.kernel import clock
+
+
+def known_time_zone(name: str) -> None:
+    """Raises ValidationError for a name that no time zone has."""
+    if name not in available_timezones():
+        raise ValidationError("There is no such time zone. Such as Europe/Berlin.")
 
 
 class Organisation(Limits):
@@ -48,6 +55,19 @@ class Organisation(Limits):
         blank=True,
         related_name="clients",
         help_text="The organisation whose client it is: it may redeem the codes which that one issues.",
+    )
+    # How people there are written to.
+    language = models.CharField(
+        max_length=12,
+        blank=True,
+        validators=[RegexValidator(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})?$", "Such as en, de or zh-Hans.")],
+        help_text="In which it is told of decisions, such as de. Empty, or one without texts: English.",
+    )
+    time_zone = models.CharField(
+        max_length=60,
+        blank=True,
+        validators=[known_time_zone],
+        help_text="In which its deadlines end, such as Europe/Berlin. Empty: that of the platform's working days.",
     )
     # Raised with every change that a running call path must notice. See accounts.services.epochs.
     epoch = models.BigIntegerField(default=1, editable=False)

@@ -37,7 +37,7 @@ def mail_waiting(*, limit: int = 50) -> int:
         return 0
     sent = 0
     try:
-        with _connection() as connection:
+        with connected() as connection:
             for notice in waiting:
                 sent += _mail(connection, notice)
     except OSError as error:
@@ -46,9 +46,9 @@ def mail_waiting(*, limit: int = 50) -> int:
 
 
 @contextmanager
-def _connection() -> Iterator[Any]:
+def connected() -> Iterator[Any]:
     """The mail server, reached before anything is claimed. Raises OSError, of which SMTP's errors are."""
-    connection = mail.get_connection()
+    connection = mail.getconnected()
     connection.open()
     try:
         yield connection
@@ -89,7 +89,7 @@ def _send(connection: Any, notice: Notice, person: User) -> bool:
 def _message(notice: Notice, person: User) -> mail.EmailMessage:
     """Plain text. Newlines in the title would be headers, so it is one line."""
     reader = f"a member of {notice.organisation.name}" if notice.organisation else "an operator of the platform"
-    link = f"{_origin()}{notice.link}" if notice.link else ""
+    link = f"{origin()}{notice.link}" if notice.link else ""
     said = [notice.title, notice.body, link, f"You get this as {reader}."]
     return mail.EmailMessage(
         subject=f"[{settings.SITE_NAME}] {' '.join(notice.title.split())}",
@@ -98,6 +98,6 @@ def _message(notice: Notice, person: User) -> mail.EmailMessage:
     )
 
 
-def _origin() -> str:
+def origin() -> str:
     """Where the pages are, as the deployment names it; empty when it does not, and links are then paths."""
     return next(iter(settings.CSRF_TRUSTED_ORIGINS), "")

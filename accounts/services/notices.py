@@ -19,10 +19,12 @@ def post(
     level: str = Notice.Level.INFO,
     organisation: Organisation | None = None,
     user: User | None = None,
+    is_mailed: bool = True,
 ) -> bool:
     """Tell something. False when the same `once` was told before; nothing is changed then.
 
     once: what makes it the same piece of news, such as `budget:key:17:2026-11:80`. link: a path of this site.
+    is_mailed: off for news that its sender mails by itself.
     Call it inside the transaction of what it tells of.
     """
     _, is_new = Notice.objects.get_or_create(
@@ -36,6 +38,7 @@ def post(
             "level": level,
             "organisation": organisation,
             "user": user,
+            "mailed_at": None if is_mailed else clock.now(),
         },
     )
     return is_new

@@ -84,7 +84,12 @@ class AddressRefused(ValueError):
 
 
 def check_upstream_url(url: str, *, allow_private: bool) -> None:
-    """Resolve an upstream's host and refuse addresses that lead inside.
+    """Resolve an upstream's host and refuse addresses that lead inside. As `resolved`, which says which ones."""
+    resolved(url, allow_private=allow_private)
+
+
+def resolved(url: str, *, allow_private: bool) -> list[Address]:
+    """The addresses of a URL's host, all of which may be called; never none.
 
     Link-local and cloud metadata addresses are always refused; loopback and private ranges unless the
     deployer allows them. Blocks on DNS: never call it while serving. Raises AddressRefused.
@@ -98,10 +103,11 @@ def check_upstream_url(url: str, *, allow_private: bool) -> None:
         found = socket.getaddrinfo(parts.hostname, parts.port or None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise AddressRefused(f"The host {parts.hostname!r} does not resolve.") from None
-    for *_, place in found:
-        address = ipaddress.ip_address(str(place[0]).partition("%")[0])
+    places = [ipaddress.ip_address(str(place[0]).partition("%")[0]) for *_, place in found]
+    for address in places:
         if reason := refusal(address, allow_private=allow_private):
             raise AddressRefused(f"{parts.hostname} resolves to {address}, {reason}.")
+    return places
 
 
 def refusal(address: Address, *, allow_private: bool) -> str | None:

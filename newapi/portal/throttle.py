@@ -13,13 +13,16 @@ from newapi.kernel.money import ceil_divide
 View = Callable[..., HttpResponse]
 
 
-def throttled(rate: str, *, group: str) -> Callable[[View], View]:
-    """Answer 429, with a page and Retry-After, to a person's POSTs beyond a rate such as `20/h`."""
+def throttled(rate: str, *, group: str, key: str = "user") -> Callable[[View], View]:
+    """Answer 429, with a page and Retry-After, to a person's POSTs beyond a rate such as `20/h`.
+
+    key: `user`, or `ip` for pages that need no login.
+    """
 
     def decorate(view: View) -> View:
         @wraps(view)
         def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            usage = get_usage(request, group=f"portal:{group}", key="user", rate=rate, method="POST", increment=True)
+            usage = get_usage(request, group=f"portal:{group}", key=key, rate=rate, method="POST", increment=True)
             if usage is not None and usage["should_limit"]:
                 return too_many(request, wait_s=max(1, usage["time_left"]))
             return view(request, *args, **kwargs)

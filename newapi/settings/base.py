@@ -248,6 +248,8 @@ PRICE_NOTICE_DAYS = env.number("PRICE_NOTICE_DAYS", example="14", default=14, le
 CASE_CALENDAR_COUNTRY = env.text("CASE_CALENDAR_COUNTRY", example="DE", default="US")
 CASE_CALENDAR_TIME_ZONE = env.text("CASE_CALENDAR_TIME_ZONE", example="Europe/Berlin", default="UTC")
 ABUSE_CONTACT = env.text("ABUSE_CONTACT", example="abuse@example.com", default="abuse@localhost")
+# Whether organisations may have their notices posted to addresses inside the network. Never where customers do.
+NOTICE_WEBHOOK_PRIVATE_ADDRESSES = env.flag("NOTICE_WEBHOOK_PRIVATE_ADDRESSES", default=False)
 
 SILENCED_SYSTEM_CHECKS = [
     # Django's own RedisCache increments atomically, which is what django-ratelimit asks for.

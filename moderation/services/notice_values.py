@@ -1,0 +1,236 @@
+"""What stands in the placeholders of notices: each kind's values, in the words of whoever is told."""
+
+import re
+from collections.abc import Iterable
+
+from django.conf import settings
+from django.urls import reverse
+
+from accounts.models import APIKey, Organisation, Project, User
+from accounts.services.notice_mail import origin
+from moderation.enforcement import measure_of
+from moderation.models import Appeal, Case, Decision, Demand, EnforcementAction, Report, Restriction, SlaClock
+from moderation.notice_words import DEFAULT, Words
+from moderation.services import appeal_window
+from newapi.kernel import clock
+
+Values = dict[str, str]
+_State, _Scope = EnforcementAction.State, Restriction.Scope
+_EMAIL = re.compile(r"[A-Za-z0-9._%+\-]+@[A-Za-z0-9.\-]+\.[A-Za-z]{2,}|[A-Za-z0-9._%+\-]+@localhost")
+_WORDLESS = (EnforcementAction.Kind.EDUCATION, EnforcementAction.Kind.WARNING, EnforcementAction.Kind.CONTENT_REMOVAL)
+
+
+def words_for(organisation: Organisation | None, language: str = "") -> Words:
+    """How somebody is spoken to: an organisation in its language and time zone, a reporter in that of the report."""
+    spoken = language or (organisation.language if organisation else "") or DEFAULT
+    return Words(spoken, appeal_window.zone_of(organisation))
+
+
+def common(case: Case, words: Words) -> Values:
+    """What every text may name. `portal_link` leads to the standing of the organisation."""
+    organisation = case.organisation
+    return {
+        "site_name": settings.SITE_NAME,
+        "abuse_contact": settings.ABUSE_CONTACT,
+        "organisation": organisation.name if organisation else "",
+        "case": case.reference,
+        "portal_link": absolute(reverse("portal:standing", args=[organisation.slug])) if organisation else "",
+        "date": words.day(clock.now().astimezone(words.zone).date()),
+    }
+
+
+def of_decision(decision: Decision, words: Words) -> Values:
+    """Everything that NOT-05 asks for."""
+    organisation = decision.case.organisation
+    text = decision.policy_text
+    actions = list(decision.actions.all())
+    return {
+        "decision": decision.reference,
+        "finding": words.say(f"finding.{decision.finding}"),
+        "facts": discreet(decision.facts, organisation, words),
+        "policy_code": decision.category.code,
+        "policy_name": decision.category.name,
+        "policy_version": words.say(
+            "policy_version", version=text.version, day=words.day(text.starts_at.astimezone(words.zone).date())
+        ) if text else "",
+        "policy_text": text.text if text else "",
+        "further_policies": ", ".join(str(category) for category in decision.further_categories.all()),
+        "measures": measures(actions, words),
+        "demands": "\n".join(_demand_line(demand, words) for demand in decision.demands.order_by("pk")),
+        "strikes": "\n".join(_strikes(decision, words)),
+        "replaces": words.say("replaces", decision=decision.overrides.reference) if decision.overrides else "",
+        "automated": words.say("automated.yes" if decision.is_automated else "automated.no"),
+        "appeal_link": absolute(appeal_window.link(decision)),
+        "appeal_deadline": words.end_of_day(appeal_window.would_end(organisation)),
+        "effect_time": words.say("effect_time", moment=words.moment(clock.now())),
+    }  # fmt: skip
+
+
+def of_interim(action: EnforcementAction, words: Words) -> Values:
+    """What is suspended before there is a decision, and when that lapses. Nothing of what the suspicion rests on."""
+    ends = words.say("lapse.at", moment=words.moment(action.ends_at)) if action.ends_at else words.say("lapse.open")
+    return {
+        "policy_code": action.case.category.code,
+        "policy_name": action.case.category.name,
+        "measures": measures([action], words),
+        "lapse": ends,
+    }
+
+
+def of_lifted(action: EnforcementAction, reason: str, words: Words) -> Values:
+    """What has ended, when, and why."""
+    return {
+        "measures": measures([action], words),
+        "lifted_at": words.moment(action.ended_at or clock.now()),
+        "reason": discreet(reason, action.case.organisation, words),
+    }
+
+
+def of_demand(demand: Demand, words: Words) -> Values:
+    """What is asked and by when: the very moment that is stored (NOT-06)."""
+    return {
+        "demand": demand.reference,
+        "demand_kind": words.say(f"demand.{demand.kind}"),
+        "request": discreet(demand.text, demand.organisation, words),
+        "due": words.moment(demand.due_at),
+        "trace_ids": "\n".join(demand.trace_ids),
+        "scope": demand.scope,
+    }
+
+
+def of_appeal_received(appeal: Appeal, words: Words) -> Values:
+    """That it came in, and by when we mean to have answered."""
+    promised = SlaClock.objects.filter(appeal=appeal, kind=SlaClock.Kind.RESOLUTION, stopped_at=None).first()
+    return {
+        "appeal": appeal.reference,
+        "decision": appeal.decision.reference,
+        "received_at": words.moment(appeal.submitted_at),
+        "answer_by": words.say("answer_by", moment=words.moment(promised.due_at)) if promised else "",
+        "appeal_link": absolute(appeal_window.link(appeal.decision)),
+    }
+
+
+def of_appeal_outcome(appeal: Appeal, words: Words) -> Values:
+    """What became of it, why, what holds now, and whether whoever decided it had had a part before (MOD-28)."""
+    last = Decision.objects.filter(overrides=appeal.decision).first() or appeal.decision
+    is_lifted = appeal.state == Appeal.State.OVERTURNED
+    reasons = appeal.outcome_reason
+    if appeal.state == Appeal.State.REJECTED_LATE:
+        until = words.end_of_day(appeal.deadline_at)
+        reasons = words.say("late", received=words.moment(appeal.submitted_at), deadline=until)
+    return {
+        "appeal": appeal.reference,
+        "decision": appeal.decision.reference,
+        "outcome": words.say(f"outcome.{appeal.state}"),
+        "reasons": discreet(reasons, appeal.decision.case.organisation, words),
+        "measures": words.say("measures.lifted") if is_lifted else measures(list(last.actions.all()), words),
+        "independence": words.say(f"independence.{_independence(appeal)}"),
+        "appeal_link": absolute(appeal_window.link(appeal.decision)),
+    }
+
+
+def of_report_received(report: Report, words: Words) -> Values:
+    """That it came in, under which number."""
+    return {"report": report.reference, "received_at": words.moment(report.received_at)}
+
+
+def of_report_outcome(report: Report, words: Words) -> Values:
+    """The class of what came of it: nothing about whom, and no reason."""
+    said = words.say(f"report.{report.outcome}") if report.outcome != Report.Outcome.OPEN else ""
+    return {"report": report.reference, "outcome": said}
+
+
+def measures(actions: Iterable[EnforcementAction], words: Words) -> str:
+    """Each measure with what it concerns, what it means and how long it holds; or that there is none."""
+    return "\n\n".join(_measure(action, words) for action in actions) or words.say("measures.none")
+
+
+def discreet(text: str, organisation: Organisation | None, words: Words) -> str:
+    """A text typed by a colleague, without e-mail addresses but our own and the organisation's.
+
+    One may be a reporter's, quoted from the report; who reported is never told (MOD-09).
+    """
+    named = set(_EMAIL.findall(text))
+    if not named:
+        return text.strip()
+    ours = {settings.ABUSE_CONTACT.lower()}
+    members = User.objects.filter(memberships__organisation=organisation, email__in=[one.lower() for one in named])
+    known = ours | set(members.values_list("email", flat=True))
+    hidden = words.say("withheld")
+    return _EMAIL.sub(lambda found: found[0] if found[0].lower() in known else hidden, text).strip()
+
+
+def absolute(path: str) -> str:
+    """A path of this site as it is written in a mail; as it is where the deployment names no address."""
+    return f"{origin()}{path}"
+
+
+def _measure(action: EnforcementAction, words: Words) -> str:
+    return words.say(
+        "measure",
+        kind=words.say(f"kind.{action.kind}"),
+        scope=_scope(action, words),
+        effect=words.say(f"effect.{action.kind}", rate=action.rate_per_minute),
+        duration=_duration(action, words),
+    )
+
+
+def _scope(action: EnforcementAction, words: Words) -> str:
+    """What it is aimed at, by name."""
+    scope = measure_of(action.kind).scope_of(action.target) or _Scope.ORGANISATION
+    organisation = action.case.organisation
+    found: object = None
+    if scope == _Scope.ORGANISATION:
+        found = organisation
+    elif scope == _Scope.PROJECT:
+        found = (
+            Project.objects.filter(organisation=organisation, pk=action.target).values_list("name", flat=True).first()
+        )
+    elif scope == _Scope.API_KEY:
+        key = APIKey.objects.filter(organisation=organisation, pk=action.target).first()
+        found = f"{key.name} ({key.hint})" if key else None
+    elif scope == _Scope.MEMBER:
+        person = User.objects.filter(memberships__organisation=organisation, pk=action.target).first()
+        found = person.get_full_name() if person else None
+    else:
+        found = action.target
+    return words.say(f"scope.{scope}", name=found) if found else words.say("scope.gone", target=action.target)
+
+
+def _duration(action: EnforcementAction, words: Words) -> str:
+    if action.kind in _WORDLESS:
+        return words.say("duration.none")
+    if action.state in (_State.LIFTED, _State.DROPPED) and action.ended_at:
+        return words.say("duration.over", end=words.moment(action.ended_at))
+    end = words.say("end.open")
+    if action.ends_at:
+        end = words.say("end.until", end=words.moment(action.ends_at))
+    elif action.days:
+        end = words.say("end.day") if action.days == 1 else words.say("end.days", days=action.days)
+    if action.state == _State.IN_FORCE and action.starts_at:
+        return words.say("duration.in_force", start=words.moment(action.starts_at), end=end)
+    if action.starts_at and action.starts_at > clock.now():
+        return words.say("duration.planned_at", start=words.moment(action.starts_at), end=end)
+    return words.say("duration.planned", end=end)
+
+
+def _independence(appeal: Appeal) -> str:
+    if appeal.state in (Appeal.State.WITHDRAWN, Appeal.State.REJECTED_LATE):
+        return "nobody"
+    return "exception" if appeal.is_exception else "yes"
+
+
+def _demand_line(demand: Demand, words: Words) -> str:
+    kind, due = words.say(f"demand.{demand.kind}"), words.moment(demand.due_at)
+    return words.say("demand.line", reference=demand.reference, kind=kind, due=due)
+
+
+def _strikes(decision: Decision, words: Words) -> list[str]:
+    """The points that it leaves. A member's that also count to the organisation are said once."""
+    lines = []
+    for strike in decision.strikes.filter(voided_at=None, points__gt=0).order_by("pk"):
+        points = words.say("strikes.one") if strike.points == 1 else words.say("strikes.many", points=strike.points)
+        ends = strike.expires_at
+        lines.append(words.say("strikes.line", points=points, end=words.moment(ends)) if ends
+                     else words.say("strikes.for_good", points=points))  # fmt: skip
+    return list(dict.fromkeys(lines))
