@@ -3,20 +3,28 @@
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter
-from unfold.decorators import display
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
 
-from accounts.admin.base import GovernedAdmin
-from moderation.models import PolicyCategory
+from accounts.admin import pages, panels
+from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.reasons import ReasonedForm
+from accounts.admin.requests import actor_of
+from moderation import permissions
+from moderation.models import PolicyCategory, PolicyText
+from moderation.services import policy
 
 LEVEL_LABELS = {"L1": "danger", "L2": "warning", "L3": "info", "L4": None}
 
 
 @admin.register(PolicyCategory)
-class PolicyCategoryAdmin(GovernedAdmin):
-    """Only retirement and notes can change; what decisions cite stays as it was."""
+class PolicyCategoryAdmin(ReadOnlyAdmin):
+    """To look at; what decisions cite stays as it was. Only retirement is left to the deployer, once and for good."""
 
     list_display = ("code", "name", "level_label", "policy_class", "pack", "dsa_category", "state")
     list_filter = (
@@ -28,16 +36,9 @@ class PolicyCategoryAdmin(GovernedAdmin):
     )
     search_fields = ("code", "name", "sources", "dsa_category")
     search_help_text = "Code, name, source or DSA category"
-    _EDITABLE = ("is_retired",)
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
-        """Everything but the switch."""
-        fields = [field.name for field in self.opts.concrete_fields if field.name not in ("id", *self._EDITABLE)]
-        return tuple(fields)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Never: codes come with the source documents, by migration."""
-        return False
+    fields = ("code", "name", "level", "level_note", "level_is_stated", "policy_class", "approval_rule", "is_sealed",
+              "sources", "dsa_category", "pack", "pack_note", "is_retired")  # fmt: skip
+    actions_detail = ("retire",)
 
     @display(description="Level", label=LEVEL_LABELS, ordering="level")
     def level_label(self, category: PolicyCategory) -> tuple[str, str]:
@@ -57,3 +58,57 @@ class PolicyCategoryAdmin(GovernedAdmin):
         if request.path.endswith("/autocomplete/"):
             found = found.in_force()
         return found, is_distinct
+
+    def has_retire_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whoever may change categories."""
+        return permissions.may(actor_of(request), permissions.RETIRE_CATEGORY)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Retirement only while it is not retired."""
+        category = self.get_object(request, object_id)
+        allowed = super().get_actions_detail(request, object_id)
+        return [found for found in allowed if found.path != "retire" or (category and not category.is_retired)]
+
+    @action(description="Retire", icon="archive", permissions=["retire"], variant=ActionVariant.DANGER)
+    def retire(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Take it out of use for good."""
+        category: PolicyCategory = self.object_or_404(request, object_id)
+        if not self.has_view_permission(request, category):
+            raise PermissionDenied
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            policy.retire(category=category, actor=actor_of(request), reason=data["reason"])
+            return pages.done(request, f"{category.code} is retired. What cites it stays as it is.", category)
+
+        return pages.form_page(
+            self,
+            request,
+            title=f"Retire {category.code}?",
+            intro="No new case, restriction or approval can cite it. Its code is never given again: this is for good.",
+            form=ReasonedForm(pages.data_of(request)),
+            submit="Retire",
+            act=act,
+            obj=category,
+            is_danger=True,
+        )
+
+
+@panels.on(PolicyCategory)
+def text_of(request: HttpRequest, obj: Model) -> panels.Panel | None:
+    """The text in force, what is to come, and the way to the next version."""
+    assert isinstance(obj, PolicyCategory)
+    if not request.user.has_perm("moderation.view_policytext"):
+        return None
+    now = policy.text_in_force(obj, policy.FALLBACK_LANGUAGE)
+    languages = PolicyText.objects.filter(category=obj).order_by("language").values_list("language", flat=True)
+    spoken = ", ".join(dict.fromkeys(languages)) or "none"
+    lines = [("Text", now.text if now else "There is none: nothing can be decided on it."), ("Languages", spoken)]
+    if now:
+        lines.insert(1, ("Version", f"{now.version}, in force since {now.starts_at:%Y-%m-%d %H:%M} UTC"))
+    forbidding = list(obj.forbidden_by.filter(binds=True))
+    lines += [("Forbidden outright", str(document)) for document in forbidding]
+    links = [panels.Link("All versions", pages.list_url(PolicyText, category__id__exact=obj.pk), "history")]
+    if permissions.may(actor_of(request), permissions.PUBLISH_TEXT) and not obj.is_retired:
+        url = f"{reverse('admin:moderation_policytext_add')}?category={obj.pk}&language={policy.FALLBACK_LANGUAGE}"
+        links.insert(0, panels.Link("Publish a new version", url, "edit_note"))
+    return panels.Panel(title="What everybody reads", lines=tuple(lines), links=tuple(links))

@@ -191,13 +191,6 @@ def test_a_sealed_case_is_for_those_who_were_granted_it(boss: Client, root: User
     assert "sealed-canary" in pages.text(boss.get(pages.change(made)))
 
 
-def test_a_policy_code_is_retired_and_never_renamed(boss: Client, severe: PolicyCategory) -> None:
-    pages.send(boss, pages.change(severe), is_retired="on", code="OTHER", level="L4")
-    now = PolicyCategory.objects.get(pk=severe.pk)
-    assert (now.is_retired, now.code, now.level) == (True, severe.code, "L2")
-    assert AuditEvent.objects.get(action="policy_category.change").changes == {"is_retired": [False, True]}
-
-
 def test_the_choice_of_categories_offers_what_is_in_force(boss: Client, severe: PolicyCategory) -> None:
     PolicyCategory.objects.filter(pk=severe.pk).update(is_retired=True)
     told = {"app_label": "moderation", "model_name": "case", "field_name": "category", "term": severe.code}
