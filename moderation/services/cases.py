@@ -110,7 +110,7 @@ def move(
     permission = moves.permission_for(case=seen, to=to, act=act)
     if permission is None:
         raise acts.refused_move(seen, actor, to)
-    if actor is not None or (seen.state, to) not in moves.BY_THE_PLATFORM:
+    if actor is not None or (seen.state, to, act) not in moves.BY_THE_PLATFORM:
         acts.require(case=seen, actor=actor, anyone_with=(permission,), to="move this case")
     if actor is not None:
         conflicts.refuse(case=seen, actor=actor)

@@ -7,7 +7,19 @@ from django.db import transaction
 
 from accounts.models import User
 from moderation.models import Case, CaseEvent, Decision, EnforcementAction
-from moderation.services import acts, cases, demands, ladder, measures, notices, policy, reports, strikes
+from moderation.services import (
+    acts,
+    cases,
+    demands,
+    ladder,
+    measures,
+    notices,
+    policy,
+    report_texts,
+    reports,
+    stays,
+    strikes,
+)
 from moderation.services.moves import Act
 from newapi.kernel import clock
 
@@ -18,30 +30,52 @@ _State, _Finding = Decision.State, Decision.Finding
 def take(*, decision: Decision, case: Case, actor: User, reason: str) -> Decision:
     """Issue a decision that nothing holds any more. `case` is as it is now. Raises ValidationError, NotPermitted."""
     is_violation = decision.finding == _Finding.VIOLATION
+    old = _replaced(decision)
     count(decision, case)
     to = Case.State.NO_VIOLATION
     if is_violation:
         to = Case.State.REMEDIATION if decision.asks else Case.State.DECIDED
     cases.move(case=case, to=to, act=Act.DECIDE, actor=actor, reason=reason)
     decision.case = case
+    if old is not None:
+        strikes.void(decision=old, actor=actor, reason=reason)
     if is_violation:
         strikes.add(decision=decision, actor=actor)
         ask(decision, actor)
+    if old is not None:
+        stays.carry_over(old=old, new=decision, actor=actor, reason=reason)
     impose(decision, actor=actor, reason=reason)
     tell(decision, actor)
-    if not decision.actions.filter(state=EnforcementAction.State.PLANNED).exists():
-        ended = measures.end_interim(case=case, actor=actor, reason=measures.TAKEN_OVER)
-        if not is_violation:
-            for action in ended:
-                notices.of_lifted(action=action, reason=reason)
+    _end_interim(decision, actor, reason)
     return decision
+
+
+def _replaced(decision: Decision) -> Decision | None:
+    """The decision of a case that was reopened counts no more once there is another."""
+    old = Decision.objects.filter(case=decision.case_id, state=_State.ISSUED).first()
+    if old is not None:
+        old.state = _State.OVERRIDDEN
+        old.save(update_fields=["state"])
+        decision.overrides = old
+        decision.save(update_fields=["overrides"])
+    return old
+
+
+def _end_interim(decision: Decision, actor: User, reason: str) -> None:
+    """Interim measures end when nothing has yet to begin in their place; who was found to be blameless hears of it."""
+    if decision.actions.filter(state=EnforcementAction.State.PLANNED).exists():
+        return
+    ended = measures.end_interim(case=decision.case, actor=actor, reason=measures.TAKEN_OVER)
+    if decision.finding == _Finding.NO_VIOLATION:
+        for action in ended:
+            notices.of_lifted(action=action, reason=reason)
 
 
 def count(decision: Decision, case: Case) -> None:
     """Let a decision count from now on, and cite the text that was in force when it was done (MOD-04)."""
     decision.state, decision.issued_at = _State.ISSUED, clock.now()
     acted_at = case.acted_at or case.received_at
-    decision.policy_text = policy.text_in_force(category=decision.category, language="en", at=acted_at)
+    decision.policy_text = policy.text_in_force(decision.category, "en", at=acted_at)
     decision.save(update_fields=["state", "issued_at", "policy_text"])
 
 
@@ -82,5 +116,6 @@ def tell(decision: Decision, actor: User) -> None:
 
 def refuse_to_name_the_reporter(case: Case, text: str) -> None:
     """Raises ValidationError when a text for the organisation contains how somebody who reported can be reached."""
-    if reports.names_a_reporter(case=case, text=text):
+    reports_of_case = case.reports.select_related("reporter__user")
+    if any(report_texts.without_names(text, report) != text for report in reports_of_case):
         raise ValidationError("This names somebody who reported. The organisation must not learn who it was.")

@@ -78,9 +78,9 @@ MOVES: Mapping[tuple[str, str], Mapping[Act, Needed]] = {
 # Moves that a job of the platform makes: an answer came in, what was asked was done.
 BY_THE_PLATFORM = frozenset(
     {
-        (_State.AWAITING_USER, _State.IN_REVIEW),
-        (_State.REMEDIATION, _State.DECIDED),
-        (_State.REMEDIATION, _State.IN_REVIEW),
+        (_State.AWAITING_USER, _State.IN_REVIEW, Act.ASK),
+        (_State.REMEDIATION, _State.DECIDED, Act.ASK),
+        (_State.REMEDIATION, _State.IN_REVIEW, Act.MOVE),
     }
 )
 # Reaching one of these, the case has been resolved.

@@ -69,6 +69,8 @@ def _modify(old: Decision, new: Decision, case: Case, actor: User, reason: str) 
         if case.state == Case.State.REMEDIATION:
             cases.move(case=case, to=Case.State.DECIDED, act=Act.APPEAL, actor=actor, reason=reason)
     stays.carry_over(old=old, new=new, actor=actor, reason=reason)
+    for action in new.actions.select_related("case__organisation"):
+        measures.begin(action=action, actor=actor, reason=reason)
 
 
 def _withdraw_demands(decision: Decision, actor: User, reason: str) -> None:

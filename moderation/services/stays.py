@@ -26,18 +26,23 @@ def undo(*, decision: Decision, actor: User, reason: str) -> int:
 
 @transaction.atomic
 def carry_over(*, old: Decision, new: Decision, actor: User, reason: str) -> None:
-    """Begin what a changed decision imposes; the time for which the old one's same measure stood counts as served."""
+    """Let what both decisions impose go on under the new one, the time that it stood served; and undo the rest.
+
+    What only the new one imposes is left as it is planned.
+    """
     now = clock.now()
-    served = {(action.kind, action.target): _served(action, now) for action in old.actions.all()}
-    undo(decision=old, actor=actor, reason=reason)
+    stood = {(action.kind, action.target): _served(action, now) for action in old.actions.all()}
     for action in new.actions.select_related("case__organisation"):
-        stood = served.get((action.kind, action.target), timedelta(0))
-        if action.days and stood:
-            action.ends_at = now + timedelta(days=action.days) - stood
+        served = stood.get((action.kind, action.target))
+        if served is None:
+            continue
+        if action.days:
+            action.ends_at = now + timedelta(days=action.days) - served
             if action.ends_at <= now:
                 _finish_served(action, now, actor)
                 continue
         measures.begin(action=action, actor=actor, reason=reason)
+    undo(decision=old, actor=actor, reason=reason)
 
 
 @transaction.atomic

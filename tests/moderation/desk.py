@@ -5,29 +5,44 @@ from datetime import datetime
 from django.contrib.auth.models import Group, Permission
 
 from accounts.models import Organisation, User
-from moderation.models import Case, CaseEvent, PolicyCategory, SlaClock
-from moderation.services import cases
+from moderation.enforcement import Step
+from moderation.models import Case, CaseEvent, Decision, PolicyCategory, Report, SlaClock
+from moderation.services import cases, conflicts, decisions, ladder, reports
+from moderation.services.decisions import Proposal
 from tests import cast
 
 # As docs/moderate.md tells an admin to set up the groups.
-GROUPS = {
+REVIEWER = ("view_case", "triage_case", "review_case", "decide_case")
+SENIOR = (*REVIEWER, "decide_severe_case", "review_appeal")
+LEAD = (
+    *SENIOR,
+    "add_case",
+    "assign_case",
+    "decide_critical_case",
+    "downgrade_case",
+    "approve_decision",
+    "override_ladder",
+    "reopen_case",
+    "admit_appeal",
+)
+GROUPS: dict[str, tuple[str, ...]] = {
     "intake": ("add_case", "view_case", "triage_case"),
-    "reviewer": ("view_case", "triage_case", "review_case", "decide_case"),
-    "senior": ("view_case", "triage_case", "review_case", "decide_case", "decide_severe_case"),
-    "lead": (
-        "add_case",
-        "view_case",
+    "reviewer": REVIEWER,
+    "senior": SENIOR,
+    "lead": LEAD,
+    "child safety": (
+        "view_sealed_case",
         "triage_case",
         "review_case",
-        "assign_case",
-        "decide_case",
-        "decide_severe_case",
         "decide_critical_case",
-        "downgrade_case",
+        "approve_decision",
+        "review_appeal",
     ),
-    "child safety": ("view_sealed_case", "triage_case", "review_case", "decide_critical_case"),
-    "auditor": ("view_case",),
+    "auditor": ("view_case", "verify_chain"),
 }
+# What PA-RATE, an L3, asks for at a first act.
+WARNING = Step("warning")
+SUSPENSION = Step("suspend_organisation", days=7)
 
 
 def worker(name: str, role: str) -> User:
@@ -53,7 +68,7 @@ def category(code: str) -> PolicyCategory:
 
 
 def case_of(
-    organisation: Organisation,
+    organisation: Organisation | None,
     code: str = "PA-RATE",
     *,
     actor: User | None = None,
@@ -85,6 +100,48 @@ def in_review(organisation: Organisation, actor: User, code: str = "PA-RATE", **
     return move(case_of(organisation, code, **options), actor, Case.State.TRIAGED, Case.State.IN_REVIEW)
 
 
+def proposal_of(case: Case, **changed: object) -> Proposal:
+    """What is recommended for a violation of this case."""
+    return Proposal(
+        **{
+            "finding": Decision.Finding.VIOLATION,
+            "category": case.category,
+            "facts": "Forty keys took turns within one minute, so that no limit held.",
+            "steps": tuple(ladder.recommend(case)),
+            "deviation_reason": "Judged by hand" if "steps" in changed else "",
+            **changed,
+        }
+    )
+
+
+def propose(case: Case, actor: User, **changed: object) -> Decision:
+    """Propose a decision on a case in review."""
+    proposal = proposal_of(case, **changed)
+    return decisions.propose(case=case, proposal=proposal, expected_version=case.version, actor=actor)
+
+
+def decide(case: Case, actor: User, **changed: object) -> Decision:
+    """Propose a decision and issue it, by one person who may."""
+    return decisions.issue(decision=propose(case, actor, **changed), actor=actor, reason="As proposed")
+
+
+def acquit(case: Case, actor: User) -> Decision:
+    """Find that nothing was wrong, by one person who may."""
+    finding = Decision.Finding.NO_VIOLATION
+    return decide(case, actor, finding=finding, steps=(), facts="A load test that was announced.")
+
+
+def decided(organisation: Organisation, actor: User, code: str = "PA-RATE", **changed: object) -> Decision:
+    """An issued decision on a new case. A first L3 is warned unless other steps are named."""
+    return decide(in_review(organisation, actor, code), actor, **changed)
+
+
+def done(organisation: Organisation, actor: User, code: str = "PA-RATE") -> Case:
+    """A case that was decided and closed."""
+    case = Case.objects.get(pk=decided(organisation, actor, code).case_id)
+    return move(case, actor, Case.State.CLOSED)
+
+
 def clock_of(case: Case, kind: str) -> SlaClock:
     """One of the two clocks, as it is in the database."""
     return SlaClock.objects.get(case=case, kind=kind)
@@ -93,3 +150,18 @@ def clock_of(case: Case, kind: str) -> SlaClock:
 def told(case: Case, kind: str) -> list[CaseEvent]:
     """The events of a kind, in the order in which they became so."""
     return list(case.events.filter(kind=kind))
+
+
+def reported(case: Case, *, by: User) -> Report:
+    """A report of somebody who was logged in, which was put to a case."""
+    report, _ = reports.submit(
+        channel=Report.Channel.WEB, description="Look at this, it is not right.", model_name="gpt-4o", category=case.category, user=by
+    )
+    Report.objects.filter(pk=report.pk).update(case=case)
+    report.refresh_from_db()
+    return report
+
+
+def same_person(one: User, other: User) -> None:
+    """Say that two logins are of one person."""
+    conflicts.declare(user=one, same_person=other, actor=one, reason="My other login")

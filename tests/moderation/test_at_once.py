@@ -10,7 +10,7 @@ from django.db import connection
 
 from accounts.models import Organisation, User
 from moderation.errors import VersionConflict
-from moderation.models import Case, CaseEvent, Restriction, SlaClock
+from moderation.models import Case, CaseEvent, Decision, Restriction, SlaClock
 from moderation.services import cases, restrictions, sla
 from newapi.kernel import clock
 from tests.moderation import desk
@@ -35,22 +35,24 @@ def at_once(*acts: Callable[[], Any]) -> list[Any]:
         return list(pool.map(run, acts))
 
 
+@pytest.mark.edge(16)
 @pytest.mark.parametrize("attempt", range(5))
 def test_edge_16_of_two_reviewers_who_decide_at_once_one_gets_a_conflict(
     acme: Organisation, rex: User, roy: User, attempt: int
 ) -> None:
     case = desk.in_review(acme, rex)
 
-    def decide(actor: User, to: str) -> Callable[[], Case]:
-        mine = Case.objects.get(pk=case.pk)
-        return lambda: cases.transition(case=mine, to=to, expected_version=mine.version, actor=actor, reason="Decided")
+    def propose(actor: User) -> Callable[[], Decision]:
+        mine = Case.objects.select_related("category").get(pk=case.pk)
+        return lambda: desk.propose(mine, actor)
 
-    outcomes = at_once(decide(rex, Case.State.DECIDED), decide(roy, Case.State.NO_VIOLATION))
+    outcomes = at_once(propose(rex), propose(roy))
     assert sorted(type(outcome) for outcome in outcomes if isinstance(outcome, Exception)) == [VersionConflict]
-    winner = next(outcome for outcome in outcomes if isinstance(outcome, Case))
+    winner = next(outcome for outcome in outcomes if isinstance(outcome, Decision))
     case.refresh_from_db()
-    assert (case.state, case.version) == (winner.state, 4)
-    assert [event.after for event in desk.told(case, "state")][2:] == [winner.state]
+    assert (case.state, case.version) == (Case.State.PROPOSED, 4)
+    assert list(case.decisions.all()) == [winner]
+    assert [event.after for event in desk.told(case, "state")][2:] == ["proposed"]
 
 
 @pytest.mark.req("MOD-07")

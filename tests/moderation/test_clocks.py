@@ -1,5 +1,6 @@
 """Clocks: stopped by people, advanced by the sweep, never twice, and right whenever the sweep comes."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,9 +8,8 @@ from django_celery_beat.models import PeriodicTask
 
 from accounts.models import AuditEvent, Organisation, User
 from moderation import tasks
-from moderation.models import Case, SlaClock
-from moderation.services import cases, restrictions, sla
-from moderation.services.moves import Act
+from moderation.models import Case, Decision, SlaClock
+from moderation.services import cases, decisions, restrictions, sla
 from newapi.celery import app
 from newapi.kernel import clock
 from tests.moderation import desk
@@ -32,13 +32,6 @@ def sweep(at: datetime) -> int:
     """One round of the sweep at a moment."""
     with clock.at(at):
         return sla.advance()
-
-
-def decide(case: Case, actor: User, outcome: State = State.DECIDED) -> Case:
-    """Move a case that is in review as decisions do."""
-    for state in (State.PROPOSED, outcome):
-        cases.move(case=case, to=state, act=Act.DECIDE, actor=actor, reason="Clear enough")
-    return case
 
 
 def moments(case: Case, kind: str) -> list[tuple[str, datetime]]:
@@ -91,13 +84,15 @@ def test_neither_opening_nor_a_job_of_the_platform_is_a_response(acme: Organisat
     assert desk.clock_of(case, "response").stopped_at is None
 
 
-@pytest.mark.parametrize("outcome", [State.DECIDED, State.NO_VIOLATION])
-def test_a_decision_stops_the_resolution_clock_for_good(acme: Organisation, rex: User, outcome: State) -> None:
+@pytest.mark.parametrize("outcome", [desk.decide, desk.acquit])
+def test_a_decision_stops_the_resolution_clock_for_good(
+    acme: Organisation, rex: User, outcome: Callable[[Case, User], Decision]
+) -> None:
     case = opened(acme)
     with clock.at(MONDAY + HOUR):
         desk.move(case, rex, State.TRIAGED, State.IN_REVIEW)
         assert desk.clock_of(case, "resolution").stopped_at is None
-        decide(case, rex, outcome)
+        outcome(case, rex)
     assert desk.clock_of(case, "resolution").stopped_at is not None
     assert sweep(MONDAY + timedelta(days=60)) == 0
     assert not desk.told(case, "breach")
@@ -192,7 +187,9 @@ def test_an_overdue_case_can_still_be_worked_on(acme: Organisation, lea: User) -
     breaches = list(SlaClock.objects.values_list("breached_at", flat=True))
     with clock.at(MONDAY + 101 * HOUR):
         desk.move(case, lea, State.TRIAGED, State.IN_REVIEW)
-        desk.move(decide(case, lea), lea, State.CLOSED)
+        held = desk.decide(case, lea)
+        decisions.approve(decision=held, actor=desk.worker("lou", "lead"), reason="I agree")
+        desk.move(Case.objects.get(pk=case.pk), lea, State.CLOSED)
     assert Case.objects.get(pk=case.pk).state == State.CLOSED
     assert list(SlaClock.objects.values_list("breached_at", flat=True)) == breaches
 

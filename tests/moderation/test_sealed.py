@@ -6,7 +6,7 @@ from accounts.models import AuditEvent, Organisation, User
 from moderation import selectors
 from moderation.errors import NotPermitted
 from moderation.models import Case, CaseEvent, Restriction
-from moderation.services import cases, moves, restrictions
+from moderation.services import cases, decisions, moves, restrictions
 from tests import cast
 from tests.moderation import desk
 
@@ -63,9 +63,12 @@ def test_edge_37_without_the_grant_nothing_can_be_done_to_it(
     assert not Restriction.objects.exists()
 
 
-def test_child_safety_takes_it_on(sealed: Case, kim: User) -> None:
+def test_child_safety_takes_it_to_the_end(sealed: Case, kim: User) -> None:
     desk.move(sealed, kim, Case.State.TRIAGED, Case.State.IN_REVIEW)
-    assert Case.objects.get(pk=sealed.pk).state == Case.State.IN_REVIEW
+    held = desk.decide(sealed, kim)
+    decisions.approve(decision=held, actor=desk.worker("kai", "child safety"), reason="I agree")
+    desk.move(Case.objects.get(pk=sealed.pk), kim, Case.State.CLOSED)
+    assert Case.objects.get(pk=sealed.pk).state == Case.State.CLOSED
 
 
 def test_it_is_assigned_only_to_those_who_may_see_it(sealed: Case, kim: User, lea: User) -> None:
