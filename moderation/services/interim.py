@@ -48,9 +48,10 @@ def impose(*, case: Case, step: Step, actor: User, reason: str) -> EnforcementAc
 def suspend_first(*, case: Case, step: Step, actor: User | None, reason: str) -> EnforcementAction:
     """An interim measure without asking who may: for the decision that has been made and waits for a second person."""
     measure_of(step.kind).check(step)
-    ends_at = None if case.level == Level.L1 else clock.now() + LASTS
+    now = clock.now()
+    ends_at = None if case.level == Level.L1 else now + LASTS
     action = EnforcementAction.objects.create(
-        case=case, kind=step.kind, target=step.target, is_interim=True, ends_at=ends_at
+        case=case, kind=step.kind, target=step.target, is_interim=True, starts_at=now, ends_at=ends_at
     )
     measures.begin(action=action, actor=actor, reason=reason)
     acts.audit_case(case=case, actor=actor, action="case.interim", reason=reason, changes={"kind": [None, action.kind]})

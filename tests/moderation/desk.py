@@ -74,6 +74,7 @@ def case_of(
     actor: User | None = None,
     level: str | None = None,
     received_at: datetime | None = None,
+    user: User | None = None,
 ) -> Case:
     """A new case, opened by a job of the platform unless somebody is named. PA-RATE is an L3."""
     return cases.open_case(
@@ -85,6 +86,7 @@ def case_of(
         reason="Seen in the access log",
         level=level,
         received_at=received_at,
+        user=user,
     )
 
 
@@ -136,6 +138,11 @@ def decided(organisation: Organisation, actor: User, code: str = "PA-RATE", **ch
     return decide(in_review(organisation, actor, code), actor, **changed)
 
 
+def approve(decision: Decision) -> Decision:
+    """Agree to a held decision, by a lead who had no part in it."""
+    return decisions.approve(decision=decision, actor=worker("alf", "lead"), reason="I agree")
+
+
 def done(organisation: Organisation, actor: User, code: str = "PA-RATE") -> Case:
     """A case that was decided and closed."""
     case = Case.objects.get(pk=decided(organisation, actor, code).case_id)
@@ -155,7 +162,11 @@ def told(case: Case, kind: str) -> list[CaseEvent]:
 def reported(case: Case, *, by: User) -> Report:
     """A report of somebody who was logged in, which was put to a case."""
     report, _ = reports.submit(
-        channel=Report.Channel.WEB, description="Look at this, it is not right.", model_name="gpt-4o", category=case.category, user=by
+        channel=Report.Channel.WEB,
+        description="Look at this, it is not right.",
+        model_name="gpt-4o",
+        category=case.category,
+        user=by,
     )
     Report.objects.filter(pk=report.pk).update(case=case)
     report.refresh_from_db()
