@@ -124,7 +124,6 @@ class Case(models.Model):
             ("reopen_case", "Can reopen cases"),
             ("review_appeal", "Can decide appeals"),
             ("admit_appeal", "Can admit late appeals, and reviewers who took part"),
-            ("view_reporter", "Can see who reported"),
             ("handle_legal", "Can handle authority reports and legal requests"),
             ("approve_legal", "Can approve authority reports and legal requests"),
             ("verify_chain", "Can verify the chain of events"),

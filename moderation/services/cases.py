@@ -11,10 +11,10 @@ from django.utils import timezone
 from accounts.models import APIKey, Membership, Organisation, Project, User
 from accounts.services import epochs
 from moderation import permissions
-from moderation.errors import IllegalMove, VersionConflict
+from moderation.errors import IllegalMove
 from moderation.models import Appeal, Case, CaseEvent, Demand, EnforcementAction, PolicyCategory, SlaClock
 from moderation.models.policy import Level
-from moderation.services import acts, conflicts, events, moves, sla
+from moderation.services import acts, conflicts, events, moves, sla, versions
 from moderation.services.moves import Act
 from newapi.kernel import clock
 
@@ -106,7 +106,7 @@ def move(
     for people.
     """
     acts.require_reason(reason)
-    seen = _seen(case, expected_version)
+    seen = versions.seen(case, expected_version)
     permission = moves.permission_for(case=seen, to=to, act=act)
     if permission is None:
         raise acts.refused_move(seen, actor, to)
@@ -115,7 +115,7 @@ def move(
     if actor is not None:
         conflicts.refuse(case=seen, actor=actor)
     closed_at = clock.now() if to in moves.FINAL else None
-    _write(case, seen, state=Case.State(to), closed_at=closed_at, **values)
+    versions.write(case, seen, state=Case.State(to), closed_at=closed_at, **values)
     acts.record(case=case, kind=_Kind.STATE, actor=actor, before=seen.state, after=to, reason=reason)
     if to in moves.RESOLVED:
         sla.stop(case=case, kind=SlaClock.Kind.RESOLUTION)
@@ -143,7 +143,7 @@ def assign(
     ValidationError when the assignee could not work on it.
     """
     acts.require_reason(reason)
-    seen = _seen(case, expected_version)
+    seen = versions.seen(case, expected_version)
     if not seen.is_open:
         raise IllegalMove("A case that is done is assigned to nobody anew.")
     takes_it = assignee is not None and assignee == actor
@@ -154,7 +154,7 @@ def assign(
     ):
         raise ValidationError({"assignee": f"{assignee} may not review this case."})
     names = [str(person) if person else "" for person in (seen.assignee, assignee)]
-    _write(case, seen, assignee=assignee)
+    versions.write(case, seen, assignee=assignee)
     acts.record(case=case, kind=_Kind.ASSIGNED, actor=actor, before=names[0], after=names[1], reason=reason)
     acts.audit_case(case=case, actor=actor, action="case.assign", reason=reason, changes={"assignee": names})
     return case
@@ -168,14 +168,14 @@ def set_level(*, case: Case, level: str, actor: User | None, reason: str, expect
     its own. Raises IllegalMove, NotPermitted, VersionConflict, ValidationError.
     """
     acts.require_reason(reason)
-    seen = _seen(case, expected_version)
+    seen = versions.seen(case, expected_version)
     if level not in Level.values or level == seen.level:
         raise ValidationError({"level": "Choose another level, L1 to L4."})
     if seen.state not in Case.UNDECIDED_STATES:
         raise IllegalMove("The level of a decided case stands.")
     acts.require(case=seen, actor=actor, anyone_with=(permissions.REVIEW,), to="set the level")
     _check_lowering(seen, actor, before=seen.level, after=level)
-    _write(case, seen, level=level)
+    versions.write(case, seen, level=level)
     acts.record(case=case, kind=_Kind.LEVEL, actor=actor, before=seen.level, after=level, reason=reason)
     sla.recompute(case=case)
     # Raised to L1, its restrictions cut the streams that run.
@@ -247,22 +247,3 @@ def _save_numbered(case: Case, *, year: int) -> None:
     case.save()
     case.reference = f"C-{year}-{case.pk:06d}"
     case.save(update_fields=["reference"])
-
-
-def _seen(case: Case, expected_version: int | None) -> Case:
-    """The case as it is now, provided that it is as the person saw it. Raises VersionConflict."""
-    now = Case.objects.select_related("category", "assignee").get(pk=case.pk)
-    if now.version != (case.version if expected_version is None else expected_version):
-        raise VersionConflict("Someone has changed this case since you opened it. Look at it again.")
-    return now
-
-
-def _write(case: Case, seen: Case, **values: Any) -> None:
-    """Change a case if it is still as seen, and the instance with it. Raises VersionConflict."""
-    values["version"] = seen.version + 1
-    unchanged = Case.objects.filter(pk=seen.pk, state=seen.state, version=seen.version)
-    if unchanged.update(**values) != 1:
-        raise VersionConflict("Someone was a moment faster. Look at the case again.")
-    for name in ("state", "level", "assignee", "closed_at"):
-        setattr(case, name, values.get(name, getattr(seen, name)))
-    case.version = values["version"]

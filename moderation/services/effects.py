@@ -15,7 +15,6 @@ from moderation.services import (
     measures,
     notices,
     policy,
-    report_texts,
     reports,
     stays,
     strikes,
@@ -116,6 +115,5 @@ def tell(decision: Decision, actor: User) -> None:
 
 def refuse_to_name_the_reporter(case: Case, text: str) -> None:
     """Raises ValidationError when a text for the organisation contains how somebody who reported can be reached."""
-    reports_of_case = case.reports.select_related("reporter__user")
-    if any(report_texts.without_names(text, report) != text for report in reports_of_case):
+    if reports.names_a_reporter(case=case, text=text):
         raise ValidationError("This names somebody who reported. The organisation must not learn who it was.")
