@@ -1,0 +1,263 @@
+"""What deciding needs to be told: the finding, its grounds, and up to three measures of the ladder."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from accounts.admin.fields import picker
+from accounts.admin.reasons import PageForm, ReasonedForm
+from accounts.models import APIKey, Membership, Project
+from channels.models import Model
+from moderation.admin.case_forms import SeenForm
+from moderation.enforcement import MEASURES, Step, measure_of
+from moderation.models import Case, Decision, Demand, EnforcementAction, PolicyCategory
+from moderation.services import demands, ladder, restrictions
+from moderation.services.decisions import FACTS_MAX, Proposal
+from moderation.services.demands import Asked
+from moderation.services.interim import KINDS as INTERIM_KINDS
+
+_Kind = EnforcementAction.Kind
+ROWS = 3
+# Of each sort of target, the newest are offered; the others by restricting them from their own page.
+TARGETS_MAX = 200
+_IS_VIOLATION = "finding === 'violation'"
+
+
+def choices_of(case: Case, kinds: tuple[str, ...] = tuple(MEASURES)) -> list[tuple[str, Any]]:
+    """The measures that can be taken in a case: by name, those aimed at something in groups."""
+    plain: list[tuple[str, Any]] = [("", "–")]
+    grouped: list[tuple[str, Any]] = []
+    for kind in kinds:
+        label = _Kind(kind).label
+        targets = list(_targets(case, kind))
+        if not targets:
+            plain.append((f"{kind}:", label))
+        else:
+            grouped.append((label, [(f"{kind}:{target}", name) for target, name in targets]))
+            if measure_of(kind).scope_of("") is not None and kind == _Kind.RATE:
+                plain.append((f"{kind}:", label))
+    return [*plain, *grouped]
+
+
+def _targets(case: Case, kind: str) -> Iterator[tuple[str, str]]:
+    organisation = case.organisation
+    if organisation is None:
+        return
+    if kind == _Kind.SUSPEND_KEY:
+        for key in APIKey.objects.filter(organisation=organisation).order_by("-pk")[:TARGETS_MAX]:
+            yield str(key.pk), f"{key.name} ({key.hint})"
+    elif kind in (_Kind.SUSPEND_MEMBER, _Kind.RATE):
+        members = Membership.objects.filter(organisation=organisation).select_related("user").order_by("-pk")
+        for member in members[:TARGETS_MAX]:
+            yield str(member.user_id), str(member.user)
+    elif kind == _Kind.SUSPEND_PROJECT:
+        for project in Project.objects.filter(organisation=organisation).order_by("-pk")[:TARGETS_MAX]:
+            yield str(project.pk), project.name
+    elif kind == _Kind.MODEL:
+        for name in Model.objects.order_by("name").values_list("name", flat=True)[:TARGETS_MAX]:
+            yield name, name
+    elif kind == _Kind.FEATURE:
+        for feature in restrictions.FEATURES:
+            yield feature, feature
+
+
+class ProposeForm(SeenForm):
+    """A decision as somebody proposes it."""
+
+    finding = forms.ChoiceField(
+        label="Finding",
+        choices=Decision.Finding.choices,
+        initial=Decision.Finding.VIOLATION,
+        widget=UnfoldAdminSelectWidget(attrs={"x-model": "finding"}),
+    )
+    category = picker(Decision._meta.get_field("category"), label="Policy category")
+    further = forms.ModelMultipleChoiceField(
+        PolicyCategory.objects.none(),
+        label="Also cited",
+        required=False,
+        help_text="Further codes of the policy. However many: one strike, of the worst.",
+    )
+    facts = forms.CharField(
+        label="Facts and their grounds",
+        widget=forms.Textarea,
+        max_length=FACTS_MAX,
+        help_text="The organisation reads this. Never name, nor quote, whoever reported.",
+    )
+    private_reasoning = forms.CharField(
+        label="For colleagues", required=False, widget=forms.Textarea, max_length=FACTS_MAX, help_text="Kept for good."
+    )
+    deviation_reason = forms.CharField(
+        label="Why not as recommended", required=False, max_length=500, help_text="Needed when other measures are taken."
+    )
+    no_notice = forms.ChoiceField(
+        label="No notice before it takes effect",
+        required=False,
+        choices=[("", "The organisation hears of it first"), *Decision.NoNotice.choices],
+    )
+    no_notice_reason = forms.CharField(label="Because", required=False, max_length=500)
+    remedy = forms.ChoiceField(
+        label="Ask for",
+        required=False,
+        choices=[("", "Nothing"), *((kind, Demand.Kind(kind).label) for kind in demands.REMEDIES)],
+    )
+    remedy_text = forms.CharField(label="What exactly", required=False, widget=forms.Textarea)
+    remedy_days = forms.IntegerField(
+        label="Within days", required=False, min_value=1, max_value=demands.DAYS_MAX, initial=7
+    )
+    is_automated = forms.BooleanField(
+        label="Automated means took part in finding it", required=False, help_text="The notice says so."
+    )
+
+    def __init__(self, *args: Any, case: Case, **kwargs: Any) -> None:
+        super().__init__(*args, case=case, **kwargs)
+        del self.fields["reason"]
+        self.case = case
+        further = self.fields["further"]
+        assert isinstance(further, forms.ModelMultipleChoiceField)
+        further.queryset = PolicyCategory.objects.in_force()
+        offered = choices_of(case)
+        recommended = ladder.recommend(case)
+        for row in range(ROWS):
+            step = recommended[row] if row < len(recommended) else None
+            self._add_row(row, offered, step)
+        for name in self.fields:
+            if name not in ("finding", "category", "facts", "private_reasoning", "is_automated", "expected_version"):
+                # Read by the page's template.
+                setattr(self.fields[name], "shown_when", _IS_VIOLATION)  # noqa: B010
+        first = [f"{part}_{row}" for row in range(ROWS) for part in ("measure", "days", "rate")]
+        self.order_fields(["finding", "category", "further", "facts", *first, "deviation_reason"])
+
+    def _add_row(self, row: int, offered: list[tuple[str, Any]], step: Step | None) -> None:
+        number = row + 1
+        initial = f"{step.kind}:{step.target}" if step else ""
+        fields = {
+            f"measure_{row}": forms.ChoiceField(
+                label=f"Measure {number}", required=False, choices=offered, initial=initial, widget=UnfoldAdminSelectWidget
+            ),
+            f"days_{row}": forms.IntegerField(
+                label=f"For days ({number})",
+                required=False,
+                min_value=1,
+                initial=step.days if step else None,
+                help_text="Where it ends by itself. Empty: for good, or until lifted.",
+            ),
+            f"rate_{row}": forms.IntegerField(
+                label=f"Calls a minute ({number})",
+                required=False,
+                min_value=1,
+                initial=step.rate_per_minute if step else None,
+                help_text="Of a limited rate only.",
+            ),
+        }
+        self.fields.update(fields)
+
+    @property
+    def alpine(self) -> str:
+        """What the page's script starts with."""
+        return f"{{ finding: '{self['finding'].value() or Decision.Finding.VIOLATION}' }}"
+
+    def clean(self) -> dict[str, Any]:
+        """What is hidden for a case where nothing was found does not count."""
+        data = super().clean() or {}
+        if data.get("remedy") and not data.get("remedy_text", "").strip():
+            self.add_error("remedy_text", "Say what is asked.")
+        return data
+
+    def proposal(self) -> Proposal:
+        """What was filled in. Raises ValidationError for a measure without its days or rate."""
+        data = self.cleaned_data
+        if data["finding"] == Decision.Finding.NO_VIOLATION:
+            return Proposal(
+                finding=data["finding"],
+                category=data["category"],
+                facts=data["facts"],
+                private_reasoning=data["private_reasoning"],
+                is_automated=data["is_automated"],
+            )
+        asked = [Asked(data["remedy"], data["remedy_text"], data["remedy_days"] or 7)] if data["remedy"] else []
+        return Proposal(
+            finding=data["finding"],
+            category=data["category"],
+            further=tuple(data["further"]),
+            facts=data["facts"],
+            private_reasoning=data["private_reasoning"],
+            steps=tuple(self._steps()),
+            demands=tuple(asked),
+            deviation_reason=data["deviation_reason"],
+            no_notice=data["no_notice"],
+            no_notice_reason=data["no_notice_reason"],
+            is_automated=data["is_automated"],
+        )
+
+    def _steps(self) -> Iterator[Step]:
+        data = self.cleaned_data
+        for row in range(ROWS):
+            kind, _, target = data[f"measure_{row}"].partition(":")
+            if not kind:
+                continue
+            measure = measure_of(kind)
+            # A number beside a measure that takes none was left over from another.
+            rate = data[f"rate_{row}"] if measure.takes_rate else None
+            if measure.takes_rate and rate is None:
+                raise ValidationError({f"rate_{row}": "Say how many calls a minute still pass."})
+            days = data[f"days_{row}"] if measure.takes_days else None
+            yield Step(kind, target=target, rate_per_minute=rate, days=days)
+
+
+class InterimForm(ReasonedForm):
+    """Whom to suspend before there is a decision."""
+
+    measure = forms.ChoiceField(label="Suspend", widget=UnfoldAdminSelectWidget)
+    field_order = ("measure", "reason")
+
+    def __init__(self, *args: Any, case: Case, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["measure"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = choices_of(case, tuple(INTERIM_KINDS))[1:]
+        whole = f"{_Kind.SUSPEND_ORGANISATION}:"
+        field.initial = f"{_Kind.SUSPEND_MEMBER}:{case.user_id}" if case.user_id else whole
+
+    def step(self) -> Step:
+        """What was chosen."""
+        kind, _, target = self.cleaned_data["measure"].partition(":")
+        return Step(kind, target=target)
+
+
+class AskForm(PageForm):
+    """What to ask the organisation."""
+
+    kind = forms.ChoiceField(label="Ask for", choices=Demand.Kind.choices, initial=Demand.Kind.INFORMATION)
+    text = forms.CharField(
+        label="What exactly",
+        widget=forms.Textarea,
+        max_length=demands.TEXT_MAX,
+        help_text="The organisation reads this. Never name, nor quote, whoever reported.",
+    )
+    due_at = forms.SplitDateTimeField(
+        label="Due", help_text=f"In UTC, within {demands.DAYS_MAX} days. Information lets the resolution clock wait."
+    )
+    scope = forms.CharField(
+        label="Covers", required=False, max_length=500, help_text="Of an explanation: which personal data."
+    )
+    valid_until = forms.SplitDateTimeField(
+        label="Good until", required=False, help_text="Of an explanation, in UTC. It is asked for again before that."
+    )
+    trace_ids = forms.CharField(
+        label="Request ids",
+        required=False,
+        widget=forms.Textarea,
+        help_text="Of a deletion: the outputs that must go, one id a line.",
+    )
+    expected_version = forms.IntegerField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, case: Case, **kwargs: Any) -> None:
+        kwargs["initial"] = {**(kwargs.get("initial") or {}), "expected_version": case.version}
+        super().__init__(*args, **kwargs)
+
+    def clean_trace_ids(self) -> list[str]:
+        """One a line."""
+        return [line.strip() for line in self.cleaned_data["trace_ids"].splitlines() if line.strip()]
