@@ -2,7 +2,18 @@
 
 from celery import shared_task
 
-from moderation.services import chain_runs, chains, delivery, detecting, evidence_checks, signal_cases, sla
+from moderation.services import (
+    authority_watch,
+    chain_runs,
+    chains,
+    data_access,
+    delivery,
+    detecting,
+    evidence_checks,
+    evidence_retention,
+    signal_cases,
+    sla,
+)
 
 
 @shared_task
@@ -47,3 +58,21 @@ def check_evidence() -> int:
 def deliver_notices() -> int:
     """Deliver the notices of cases that wait, and try those again that did not arrive."""
     return delivery.deliver()
+
+
+@shared_task
+def purge_evidence() -> int:
+    """Purge evidence whose time is up, unless something keeps it."""
+    return evidence_retention.purge_due()
+
+
+@shared_task
+def watch_authorities() -> int:
+    """Tell of what authorities wait for, before it is late and when it is."""
+    return authority_watch.sweep()
+
+
+@shared_task
+def purge_captured() -> int:
+    """Erase captured calls that may not be read any more."""
+    return data_access.purge_past()

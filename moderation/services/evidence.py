@@ -20,7 +20,7 @@ from moderation import permissions
 from moderation.errors import EvidenceBroken, IllegalMove
 from moderation.models import Case, CaseEvent, CustodyEntry, Evidence
 from moderation.models.policy import Level
-from moderation.services import acts, conflicts, evidence_rules, evidence_types, sealed
+from moderation.services import acts, conflicts, evidence_custody, evidence_rules, evidence_types, sealed
 from newapi.kernel import clock, secrets
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ def read(
         raise acts.refused(case, actor, "It is sealed. Ask a colleague to let you read it.")
     conflicts.refuse(case=case, actor=actor)
     contents = _open(evidence)
-    _custody(evidence, act, actor=actor, reason=_said(case, reason), address=address)
+    evidence_custody.write(evidence=evidence, act=act, actor=actor, reason=_said(case, reason), address=address)
     return contents
 
 
@@ -128,7 +128,7 @@ def purge(*, evidence: Evidence, actor: User | None, reason: str, address: str |
         if mine.update(purged_at=now, purged_by=actor, purge_reason=told, facts={}) != 1:
             raise IllegalMove("It was purged before.")
     evidence.purged_at, evidence.purged_by, evidence.purge_reason, evidence.facts = now, actor, told, {}
-    _custody(evidence, _Act.PURGED, actor=actor, reason=told, address=address)
+    evidence_custody.write(evidence=evidence, act=_Act.PURGED, actor=actor, reason=told, address=address)
     _tell(evidence, "purged", actor=actor, reason=reason)
     transaction.on_commit(partial(erase_file, evidence))
     return evidence
@@ -140,7 +140,8 @@ def check(*, evidence: Evidence, actor: User | None = None, address: str | None 
         problem = "" if evidence.purged_at else _checked(evidence)
     except EvidenceBroken as broken:
         problem = " ".join(broken.messages)
-    _custody(evidence, _Act.CHECKED, actor=actor, reason=problem or "as it was stored", address=address)
+    said = problem or "as it was stored"
+    evidence_custody.write(evidence=evidence, act=_Act.CHECKED, actor=actor, reason=said, address=address)
     if problem:
         _alarm(evidence, problem)
     return problem
@@ -148,7 +149,7 @@ def check(*, evidence: Evidence, actor: User | None = None, address: str | None 
 
 def see(*, evidence: Evidence, actor: User, address: str | None) -> None:
     """Write down that somebody looked at ids, which are shown as they are."""
-    _custody(evidence, _Act.SEEN, actor=actor, reason="", address=address)
+    evidence_custody.write(evidence=evidence, act=_Act.SEEN, actor=actor, address=address)
 
 
 def erase_file(evidence: Evidence) -> bool:
@@ -197,16 +198,8 @@ def _save(evidence: Evidence, *, actor: User | None, address: str | None) -> Non
         conflicts.refuse(case=case, actor=actor)
     evidence.added_by = actor
     evidence.save(force_insert=True)
-    _custody(evidence, _Act.STORED, actor=actor, reason=evidence.source, address=address)
+    evidence_custody.write(evidence=evidence, act=_Act.STORED, actor=actor, reason=evidence.source, address=address)
     _tell(evidence, "stored", actor=actor, reason=f"{evidence.name} (from {evidence.source})")
-
-
-def _custody(
-    evidence: Evidence, act: CustodyEntry.Act, *, actor: User | None, reason: str, address: str | None
-) -> None:
-    CustodyEntry.objects.create(
-        evidence=evidence, at=clock.now(), actor=actor, act=act, reason=reason[:500], address=address or None
-    )
 
 
 def _tell(evidence: Evidence, what: str, *, actor: User | None, reason: str) -> None:

@@ -76,6 +76,11 @@ def kept_until(evidence: Evidence, case: Case) -> datetime | None:
     return max(counted) + timedelta(days=days)
 
 
+def days(count: int | None) -> timedelta:
+    """A time of retention; None, which is until a request is done, is no time by itself."""
+    return timedelta(days=count or 0)
+
+
 def _requests(case: Case) -> QuerySet[LegalRequest]:
     about = Q(case=case)
     if case.organisation_id is not None:
