@@ -1,4 +1,4 @@
-"""Access to what is asked and answered (GW-17): on one of three bases, for a time, by two persons, every read on record.
+"""Access to what is asked and answered (GW-17): on one of three bases, for a time, by two persons, each read on record.
 
 Without a grant in force nothing is captured. What was captured lies sealed for its row, and goes when the grant's time,
 and the days after it in which it may still be read, are over; at once when the grant is revoked.
@@ -226,7 +226,7 @@ def _check(grant: DataAccessGrant) -> None:
         if not getattr(grant, name):
             wrong[name] = "This is needed: nothing is captured without it."
     if grant.is_secret and grant.basis != _Basis.LAW:
-        wrong["is_secret"] = "Only the law forbids to tell the organisation."
+        wrong["is_secret"] = "Only the law forbids to tell the organisation."  # noqa: S105
     if not 1 <= grant.calls_max <= CALLS_MAX:
         wrong["calls_max"] = f"From 1 to {CALLS_MAX:,}."
     if timezone.is_naive(grant.ends_at) or timezone.is_naive(grant.starts_at):
