@@ -18,6 +18,7 @@ TASK_ID_LENGTH_MAX = 100
 MODEL_NAME_LENGTH_MAX = 150
 URL_LENGTH_MAX = 2_000
 ACCUSED_LENGTH_MAX = 200
+LANGUAGE_LENGTH_MAX = 10
 # A task id is ours or an upstream's; never an address.
 _TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]*")
 _CATCH_ALL = "PA-OTHER"
@@ -45,13 +46,18 @@ def cleaned(values: Mapping[str, Any]) -> dict[str, Any]:
         wrong["task_id"] = NEITHER
     if kept["category"] is not None and not kept["category"].is_in_force:
         wrong["category"] = "Choose a category that is in force."
-    if not re.fullmatch(LANGUAGE.regex, kept["language"]) or len(kept["language"]) > 10:
+    if not is_language(kept["language"]):
         wrong["language"] = str(LANGUAGE.message)
     if kept["channel"] not in Report.Channel.values:
         wrong["channel"] = "Choose how it came in."
     if wrong:
         raise ValidationError(wrong)
     return kept
+
+
+def is_language(text: str) -> bool:
+    """Whether a text is a language as notices know them: en, de, zh-Hans."""
+    return len(text) <= LANGUAGE_LENGTH_MAX and re.fullmatch(LANGUAGE.regex, text) is not None
 
 
 def catch_all() -> PolicyCategory:

@@ -3,21 +3,25 @@
 A report's texts stay as they came in. No event, audit row, log line or error repeats them, or says from whom they are.
 """
 
+import logging
 import secrets as random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from uuid import uuid4
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from accounts.models import Organisation, User
+from accounts.models import Notice, Organisation, User
 from accounts.services import audit
+from accounts.services import notices as news
 from moderation import permissions
 from moderation.errors import IllegalMove
-from moderation.models import Case, CaseEvent, Decision, PolicyCategory, Report
-from moderation.services import acts, conflicts, events, report_cases, report_rules, report_texts, reporters
+from moderation.models import Case, CaseEvent, CaseNotice, Decision, PolicyCategory, Report
+from moderation.services import acts, conflicts, events, notices, report_cases, report_rules, report_texts, reporters
 from newapi.kernel import clock, secrets
+
+log = logging.getLogger(__name__)
 
 _TOKEN_BYTES = 24
 _Outcome = Report.Outcome
@@ -86,6 +90,7 @@ def submit(
     if actor is not None:
         shown = acts.SEALED_REASON if report.case.category.is_sealed else reason
         audit.record(actor=actor, action="report.enter", target=report, reason=shown)
+    _tell(report, notices.of_report_received)
     return report, token
 
 
@@ -184,4 +189,22 @@ def _close(report: Report, outcome: str, reason: str, actor: User) -> bool:
     shown = acts.SEALED_REASON if report.case.category.is_sealed else reason
     changes = {"outcome": [_Outcome.OPEN, outcome]}
     audit.record(actor=actor, action="report.close", target=report, reason=shown, changes=changes)
+    _tell(report, notices.of_report_outcome)
     return True
+
+
+def _tell(report: Report, notice: Callable[[Report], CaseNotice]) -> None:
+    """Tell the reporter. A text that cannot be rendered stops neither a report nor a decision: operators are told."""
+    try:
+        with transaction.atomic():
+            notice(report)
+    except ValidationError as error:
+        log.error("the reporter of %s was not told: %s", report.reference, "; ".join(error.messages))
+        news.post(
+            once=f"report:{report.pk}:{report.outcome}:untold",
+            kind="report.untold",
+            title=f"The reporter of {report.reference} could not be told",
+            body=" ".join(error.messages),
+            audience=Notice.Audience.OPERATORS,
+            level=Notice.Level.WARNING,
+        )

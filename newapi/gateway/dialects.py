@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
+from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import Http404
 from rest_framework import exceptions
@@ -29,6 +30,8 @@ def openai_error(error: errors.CallError) -> bytes:
     }
     if code := error.details.get("policy_code"):
         body["help"] = f"{POLICY_PATH}#{code}"
+        # Where abuse is reported, and what was refused wrongly can be told (MOD-12).
+        body["contact"] = f"mailto:{settings.ABUSE_CONTACT}"
     return orjson.dumps({"error": body})
 
 

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from newapi.portal import report_api
 from newapi.portal.views import (
     appeals,
     approvals,
@@ -18,6 +19,7 @@ from newapi.portal.views import (
     policy,
     rates,
     redeem,
+    reports,
     reviews,
     standing,
     statement,
@@ -34,6 +36,10 @@ urlpatterns = [
     path("", home.home, name="home"),
     path("models", home.models, name="my_models"),
     path("policy", policy.policy, name="policy"),
+    path("report", reports.report, name="report"),
+    path("report/<str:token>", reports.status, name="report_status"),
+    path("api/v1/reports", report_api.Reports.as_view(), name="report_api"),
+    path("api/v1/reports/<str:token>", report_api.ReportStatus.as_view(), name="report_api_status"),
     path("rates", rates.rates, name="rates"),
     path("rates.csv", rates.as_csv, name="rates_csv"),
     path("rates.json", rates.as_json, name="rates_json"),
