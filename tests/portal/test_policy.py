@@ -39,6 +39,8 @@ def test_every_code_in_force_stands_on_the_public_page_with_level_and_text() -> 
 def test_a_refusal_that_cites_a_code_says_where_to_read_about_it() -> None:
     refusal = errors.AdultNotApproved("Not approved.", details={"policy_code": "SX-ADULT"})
     assert b'"help":"/policy#SX-ADULT"' in dialects.openai_error(refusal)
+    # And whom to tell (MOD-12).
+    assert b'"contact":"mailto:abuse@localhost"' in dialects.openai_error(refusal)
     assert Client().get("/policy").status_code == 200
     assert b"help" not in dialects.openai_error(errors.InvalidRequest("Not JSON."))
 
