@@ -79,6 +79,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "May it",
         (
             ("Cases", "gavel", "moderation.case"),
+            ("Reports", "flag", "moderation.report"),
+            ("Reporters", "person_alert", "moderation.reporter"),
             ("Restrictions", "block", "moderation.restriction"),
             ("Approvals", "approval", "moderation.approval"),
             ("Blocklists", "front_hand", "moderation.blockentry"),

@@ -12,6 +12,13 @@ from newapi.kernel import spreadsheets
 
 ROWS_MAX = 10_000
 _SECRET = ("password", "secret", "digest", "sealed", "payload", "data")
+# By model: the names of fields that stay in the house though they are no secrets, such as who reported.
+_KEPT_BACK: dict[type[models.Model], frozenset[str]] = {}
+
+
+def keep_back(model: type[models.Model], *names: str) -> None:
+    """Leave some fields of a model out of every download."""
+    _KEPT_BACK[model] = _KEPT_BACK.get(model, frozenset()) | frozenset(names)
 
 
 def columns(model: type[models.Model]) -> list[str]:
@@ -19,7 +26,9 @@ def columns(model: type[models.Model]) -> list[str]:
     return [
         field.attname
         for field in model._meta.concrete_fields
-        if not isinstance(field, models.BinaryField) and not any(word in field.name for word in _SECRET)
+        if not isinstance(field, models.BinaryField)
+        and not any(word in field.name for word in _SECRET)
+        and field.name not in _KEPT_BACK.get(model, ())
     ]
 
 

@@ -17,6 +17,7 @@ from moderation.services.signals import Subject
 from newapi.kernel import clock
 from tests import cast
 from tests.admin import house as houses
+from tests.admin import house_of_reports
 from tests.admin.house import House
 from tests.admin.pages import REASON
 
@@ -75,6 +76,7 @@ def house(acme: Organisation, ben: User, raw_key: str, mock_channel: Channel, ch
         reason=REASON,
     )
     blocks.add(kind="country", value="KP", purpose="sanctions", actor=root, reason=REASON)
+    house_of_reports.fill(organisation=acme)
     _signal(acme, made.api_key, ben)
     HumanReview.objects.create(
         organisation=acme,

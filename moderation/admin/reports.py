@@ -1,0 +1,210 @@
+"""Reports: typed in from mail, read without who sent them, closed by an act. An address of the web is only a text."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+
+from accounts.admin import exports, pages, panels
+from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.reasons import ReasonedForm
+from accounts.admin.requests import actor_of, address_of
+from moderation import permissions
+from moderation.admin.report_forms import CloseForm, EntryForm
+from moderation.models import Report
+from moderation.selectors import without_sealed
+from moderation.services import report_texts, reports, sealed
+
+_OUTCOMES = {
+    "Being looked at": "warning",
+    "Action was taken": "danger",
+    "No violation was found": "success",
+    "Made in bad faith": "info",
+}
+# What anybody sees who knows of the case, and what is read with it.
+_OUTSIDE = ("reference", "channel", "received_at", "category", "case", "outcome_text")
+_INSIDE = ("said", "task_id", "model_name", "happened_at", "url_text", "accused", "organisation", "language")
+_ENDED = ("outcome_by", "outcome_at", "outcome_reason")
+exports.keep_back(Report, "reporter")
+
+
+@admin.register(Report)
+class ReportAdmin(ReadOnlyAdmin):
+    """Its texts stay as they came in. Who sent it is shown to few, for a reason, by an act."""
+
+    list_display = ("reference", "outcome_label", "channel", "reported_as", "organisation", "in_case", "received_at")
+    list_select_related = ("category", "organisation", "case__category")
+    list_filter = (
+        ("outcome", ChoicesDropdownFilter),
+        ("channel", ChoicesDropdownFilter),
+        ("category", AutocompleteSelectFilter),
+        ("organisation", AutocompleteSelectFilter),
+        ("received_at", RangeDateTimeFilter),
+    )
+    search_fields = ("reference", "task_id", "model_name", "case__reference")
+    search_help_text = "Reference of the report or the case, task id, or model"
+    date_hierarchy = "received_at"
+    actions_detail = ("close", "reveal")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Report]:
+        """Without those of sealed cases, for whom they are sealed."""
+        return without_sealed(super().get_queryset(request), actor_of(request), case="case__")
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Typing in a mail is opening a case."""
+        return request.user.has_perm(permissions.OPEN)
+
+    def has_close_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whoever triages or reviews."""
+        return permissions.may(actor_of(request), *reports.WORK)
+
+    def has_reveal_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Those to whom it was given."""
+        return permissions.may(actor_of(request), permissions.VIEW_REPORTER)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """What is in a report is read by those who may read its case now. Of a sealed one each look is on record."""
+        if obj is None:
+            return _OUTSIDE
+        may_read = sealed.look(
+            user=actor_of(request), case=obj.case, what=f"report {obj.reference}", address=address_of(request)
+        )
+        inside = _INSIDE if may_read else ()
+        ended = _ENDED if may_read and obj.outcome != Report.Outcome.OPEN else ()
+        return (*_OUTSIDE, *inside, *ended)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """All of them."""
+        return (*_OUTSIDE, *_INSIDE, *_ENDED)
+
+    @display(description="Outcome", label=_OUTCOMES, ordering="outcome")
+    def outcome_label(self, report: Report) -> str:
+        """What became of it."""
+        return report.get_outcome_display()
+
+    @display(description="Outcome")
+    def outcome_text(self, report: Report) -> str:
+        """What became of it."""
+        return report.get_outcome_display()
+
+    @display(description="Reported as", ordering="category__code")
+    def reported_as(self, report: Report) -> str:
+        """As the reporter chose it."""
+        return report.category.code if report.category else "–"
+
+    @display(description="Case", ordering="case__reference")
+    def in_case(self, report: Report) -> str:
+        """Which case it belongs to now."""
+        return report.case.reference
+
+    @display(description="What was said")
+    def said(self, report: Report) -> str:
+        """Without addresses, and without the name of who sent it."""
+        if report.purged_at:
+            return f"Purged on {report.purged_at:%Y-%m-%d}."
+        return report_texts.masked(report)
+
+    @display(description="Published at (not a link: look at it with care)")
+    def url_text(self, report: Report) -> str:
+        """As it was written; never something to click on (MOD-39)."""
+        return report.url or "–"
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Only what can be done with it as it stands."""
+        report = self.get_object(request, object_id)
+        allowed = super().get_actions_detail(request, object_id)
+        if report is None:
+            return []
+        is_open = report.outcome == Report.Outcome.OPEN
+        return [found for found in allowed if is_open or found.path != "close"]
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Type in a mail."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            report, _ = reports.submit(channel=Report.Channel.MAIL, actor=actor_of(request), **data)
+            case = report.case
+            if not (self.has_view_permission(request, report) and permissions.may_see(actor_of(request), case)):
+                return pages.done(request, f"Entered {report.reference}.", pages.list_url(Report))
+            return pages.done(request, f"Entered {report.reference}; it is in {case.reference}.", report)
+
+        return pages.form_page(
+            self,
+            request,
+            title="Enter a report from mail",
+            intro="It joins an open case, or opens one. Its writer is answered at the address that you enter.",
+            form=EntryForm(pages.data_of(request)),
+            submit="Enter the report",
+            act=act,
+        )
+
+    @action(description="Close", icon="check", permissions=["close"], variant=ActionVariant.PRIMARY)
+    def close(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Say what became of it."""
+        report = self._report(request, object_id)
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            reports.close(report=report, actor=actor_of(request), **data)
+            return pages.done(request, f"{report.reference}: {report.get_outcome_display().lower()}.", report)
+
+        return pages.form_page(
+            self,
+            request,
+            title=f"Close {report.reference}",
+            intro="A decision on the case closes its reports by itself. Close one by hand when it needs no decision.",
+            form=CloseForm(pages.data_of(request)),
+            submit="Close",
+            act=act,
+            obj=report,
+        )
+
+    @action(description="Show who reported", icon="visibility", permissions=["reveal"], variant=ActionVariant.DANGER)
+    def reveal(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """In this one answer only; on record."""
+        report = self._report(request, object_id)
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            known = reports.reveal(report=report, actor=actor_of(request), reason=data["reason"])
+            lines = (
+                ("E-mail", known["email"] or "not given"),
+                ("Name", known["name"] or "not known"),
+                ("What was said", known["description"] or "purged"),
+            )
+            context = {
+                **self.admin_site.each_context(request),
+                "opts": self.opts,
+                "original": report,
+                "title": f"Who reported {report.reference}",
+                "panels": [panels.Panel(title=report.reference, lines=lines)],
+                "back_url": pages.object_url(report),
+                "back_text": "Back to the report",
+            }
+            return TemplateResponse(request, "admin/trace.html", context, headers={"Cache-Control": "no-store"})
+
+        return pages.form_page(
+            self,
+            request,
+            title=f"Show who reported {report.reference}?",
+            intro="The reporter was promised that nobody learns it who does not have to. The look is on record.",
+            form=ReasonedForm(pages.data_of(request)),
+            submit="Show it",
+            act=act,
+            obj=report,
+            is_danger=True,
+        )
+
+    def _report(self, request: HttpRequest, object_id: str) -> Report:
+        report: Report = self.object_or_404(request, object_id)
+        if not self.has_view_permission(request, report):
+            raise PermissionDenied
+        return report
