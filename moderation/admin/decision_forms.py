@@ -90,7 +90,10 @@ class ProposeForm(SeenForm):
         label="For colleagues", required=False, widget=forms.Textarea, max_length=FACTS_MAX, help_text="Kept for good."
     )
     deviation_reason = forms.CharField(
-        label="Why not as recommended", required=False, max_length=500, help_text="Needed when other measures are taken."
+        label="Why not as recommended",
+        required=False,
+        max_length=500,
+        help_text="Needed when other measures are taken.",
     )
     no_notice = forms.ChoiceField(
         label="No notice before it takes effect",
@@ -135,7 +138,11 @@ class ProposeForm(SeenForm):
         initial = f"{step.kind}:{step.target}" if step else ""
         fields = {
             f"measure_{row}": forms.ChoiceField(
-                label=f"Measure {number}", required=False, choices=offered, initial=initial, widget=UnfoldAdminSelectWidget
+                label=f"Measure {number}",
+                required=False,
+                choices=offered,
+                initial=initial,
+                widget=UnfoldAdminSelectWidget,
             ),
             f"days_{row}": forms.IntegerField(
                 label=f"For days ({number})",

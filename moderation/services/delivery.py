@@ -116,7 +116,7 @@ def _due(notice: CaseNotice) -> list[Delivery]:
     """The deliveries of the first position that is still open, and whose pause is over."""
     rows = list(notice.deliveries.order_by("position", "pk"))
     now = clock.now()
-    return [one for one in _open(rows) if _next_try(one) <= now]
+    return [one for one in _open(rows) if _next_try(one, now) <= now]
 
 
 def _open(rows: list[Delivery]) -> list[Delivery]:
@@ -130,9 +130,9 @@ def _open(rows: list[Delivery]) -> list[Delivery]:
     return [one for one in queued if one.position == position]
 
 
-def _next_try(delivery: Delivery) -> datetime:
+def _next_try(delivery: Delivery, now: datetime) -> datetime:
     if delivery.last_tried_at is None:
-        return clock.now()
+        return now
     return delivery.last_tried_at + timedelta(seconds=min(PAUSE_S * 2 ** (delivery.tries - 1), PAUSE_S_MAX))
 
 
@@ -194,12 +194,12 @@ def _settle(notice: CaseNotice) -> None:
     """Write down what the deliveries come to: when it was sent, whether it failed, when to look again."""
     rows = list(notice.deliveries.order_by("position", "pk"))
     sent = [one.sent_at for one in rows if one.state == _State.SENT and one.sent_at is not None]
-    waiting = _open(rows)
+    waiting, now = _open(rows), clock.now()
     state = CaseNotice.State.SENT if sent else CaseNotice.State.QUEUED if waiting else CaseNotice.State.FAILED
     values = {
         "state": state,
         "sent_at": min(sent, default=None),
-        "attention_at": min((_next_try(one) for one in waiting), default=None),
+        "attention_at": min((_next_try(one, now) for one in waiting), default=None),
     }
     CaseNotice.objects.filter(pk=notice.pk).update(**values)
     for name, value in values.items():

@@ -157,7 +157,10 @@ def signature(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:
 
 def _places(url: str) -> list[addresses.Address]:
     """Where a webhook leads. Raises HookRefused, HookAway; neither says what a name resolves to."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise HookRefused("This is no address of a webhook.") from None
     if parts.scheme != "https" or not parts.hostname or len(url) > URL_MAX:
         raise HookRefused(f"The address must begin with https:// and have at most {URL_MAX} characters.")
     if parts.username or parts.password or parts.fragment:

@@ -1,0 +1,46 @@
+"""What stands in placeholders when a text is looked at before it is published. Pure."""
+
+from collections.abc import Mapping
+
+EXAMPLES: Mapping[str, str] = {
+    "site_name": "Acme AI",
+    "abuse_contact": "abuse@example.com",
+    "organisation": "Globex",
+    "case": "C-2026-000123",
+    "portal_link": "https://ai.example.com/o/globex/standing",
+    "date": "21 November 2026",
+    "decision": "D-2026-000045",
+    "finding": "We found a violation of the acceptable use policy.",
+    "facts": "Between 3 and 5 March, bulk mail was written with the API key “Mailer”.",
+    "policy_code": "DC-SPAM",
+    "policy_name": "Spam",
+    "policy_version": "version 2 of 1 March 2026",
+    "policy_text": "Sending messages in bulk to people who did not ask for them is not allowed.",
+    "further_policies": "",
+    "measures": "Rate limited\n  Concerns: the whole organisation Globex\n"
+    "  What it means: At most 10 calls a minute pass; more are answered with status 429.\n"
+    "  How long: in force since 21 November 2026, 14:00 (UTC), until 28 November 2026, 14:00 (UTC)",
+    "demands": "Q-2026-000007: A corrective action, due 28 November 2026, 14:00 (UTC)",
+    "strikes": "2 points on your record, until 20 May 2027, 14:00 (UTC)",
+    "replaces": "",
+    "automated": "Automated means took part in finding this. A person has decided.",
+    "appeal_link": "https://ai.example.com/appeal/eyJkZWNpc2lvbiI6NDV9:signature",
+    "appeal_deadline": "the end of 5 December 2026 (UTC)",
+    "effect_time": "21 November 2026, 14:00 (UTC) at the earliest, and not before this notice was sent",
+    "lapse": "It ends by itself on 24 November 2026, 14:00 (UTC) unless a decision is made before.",
+    "lifted_at": "22 November 2026, 09:30 (UTC)",
+    "reason": "The key was rotated, and the mails have stopped.",
+    "demand": "Q-2026-000007",
+    "demand_kind": "A corrective action",
+    "request": "Tell us how you make sure that recipients have agreed.",
+    "due": "28 November 2026, 14:00 (UTC)",
+    "trace_ids": "",
+    "scope": "",
+    "appeal": "A-2026-000003",
+    "received_at": "23 November 2026, 08:15 (UTC)",
+    "answer_by": "We mean to answer by 4 December 2026, 18:00 (UTC).",
+    "outcome": "The decision is overturned. What it imposed is lifted and its points are taken back.",
+    "reasons": "The recipients had agreed; the records that you sent show it.",
+    "independence": "It was decided by a person who had no part in the decision.",
+    "report": "R-2026-000099",
+}
