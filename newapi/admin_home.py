@@ -200,7 +200,7 @@ def _cases(user: User) -> dict[str, Any]:
     shown = (
         open_cases.annotate(nearest=nearest)
         .select_related("organisation", "category")
-        .prefetch_related("clocks")
+        .prefetch_related("clocks__pauses")
         .order_by(F("nearest").asc(nulls_last=True), "level")[:CASES_SHOWN_MAX]
     )
     now = clock.now()

@@ -7,11 +7,11 @@ from django.urls import reverse
 
 from accounts.admin.requests import actor_of
 from billing.admin.adjustments import waiting_count
+from moderation import board
 from moderation.models import Case, SlaClock
 from moderation.selectors import without_sealed
-from newapi.kernel import clock
 
-# Title, and (title, icon, model) of each item.
+# Title, and (title, icon, model) of each item; `model>page` leads to a page of its own, for whoever may view the model.
 GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     (
         "Who",
@@ -78,6 +78,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     (
         "May it",
         (
+            ("Board", "monitoring", "moderation.case>moderation_board"),
+            ("Queue", "inbox", "moderation.case>moderation_queue"),
             ("Cases", "gavel", "moderation.case"),
             ("Reports", "flag", "moderation.report"),
             ("Reporters", "person_alert", "moderation.reporter"),
@@ -93,6 +95,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Policy packs", "inventory_2", "moderation.policypack"),
             ("Case events", "history", "moderation.caseevent"),
             ("Clocks", "timer", "moderation.slaclock"),
+            ("Calendar", "date_range", "moderation.calendarversion"),
+            ("Duty roster", "event_available", "moderation.dutyshift"),
         ),
     ),
     (
@@ -137,13 +141,14 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _may_view(request: HttpRequest, label: str) -> bool:
-    app, model = label.split(".")
+    app, model = label.partition(">")[0].split(".")
     return request.user.has_perm(f"{app}.view_{model}")
 
 
 def _item(request: HttpRequest, title: str, icon: str, label: str) -> dict[str, Any]:
-    app, model = label.split(".")
-    item: dict[str, Any] = {"title": title, "icon": icon, "link": reverse(f"admin:{app}_{model}_changelist")}
+    model, _, page = label.partition(">")
+    name = page or f"{model.replace('.', '_')}_changelist"
+    item: dict[str, Any] = {"title": title, "icon": icon, "link": reverse(f"admin:{name}")}
     if label == "moderation.case" and (late := late_cases(request)):
         item |= {"badge": f"{late} late", "badge_variant": "danger"}
     if label == "billing.adjustment" and (waiting := waiting_count()):
@@ -152,6 +157,6 @@ def _item(request: HttpRequest, title: str, icon: str, label: str) -> dict[str, 
 
 
 def late_cases(request: HttpRequest) -> int:
-    """How many open cases have a clock that is overdue."""
-    late = SlaClock.objects.filter(stopped_at=None, due_at__lt=clock.now(), case__state__in=Case.OPEN_STATES)
+    """How many open cases have a clock that is overdue; one that stands still is not."""
+    late = SlaClock.objects.filter(board.standing_q("late"), case__state__in=Case.OPEN_STATES)
     return without_sealed(late, actor_of(request), case="case__").values("case").distinct().count()

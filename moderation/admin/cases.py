@@ -84,7 +84,7 @@ class CaseAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Case]:
         """With the clocks; without sealed cases, for whom they are sealed."""
-        return without_sealed(super().get_queryset(request).prefetch_related("clocks"), actor_of(request))
+        return without_sealed(super().get_queryset(request).prefetch_related("clocks__pauses"), actor_of(request))
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A sealed case is seen by grant only."""

@@ -5,19 +5,22 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateTimeFilter
 from unfold.decorators import display
 
 from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.requests import actor_of
-from moderation.models import SlaClock
+from moderation import board
+from moderation.models import SlaClock, SlaPause
 from moderation.selectors import without_sealed
 from newapi.kernel import clock
 
 # The last quarter of a promise's time is shown as urgent.
 URGENT_SHARE = 0.75
+# Longer is no id of ours.
+ID_DIGITS_MAX = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,19 @@ class Reading:
 def read(sla: SlaClock, now: datetime | None = None) -> Reading:
     """Read a clock as a person would: done, due, urgent or late, and by how much."""
     now = now or clock.now()
-    words, tone = _done(sla) if sla.stopped_at else _running(sla, now)
+    if sla.stopped_at:
+        words, tone = _done(sla)
+    else:
+        words, tone = ("stands still", "info") if is_paused(sla) else _running(sla, now)
     return Reading(sla.get_kind_display(), words, tone, sla.due_at)
+
+
+def is_paused(sla: SlaClock) -> bool:
+    """Whether it stands still. Lists tell by annotating `is_paused`, or by prefetching `pauses`."""
+    known = sla.__dict__.get("is_paused")
+    if known is not None:
+        return bool(known)
+    return sla.kind == SlaClock.Kind.RESOLUTION and any(pause.ended_at is None for pause in sla.pauses.all())
 
 
 def _done(sla: SlaClock) -> tuple[str, str]:
@@ -63,23 +77,67 @@ def span(length: timedelta) -> str:
 
 
 class StateFilter(DropdownFilter):
-    """Running, overdue or done."""
+    """As the board tells them apart."""
 
     title = "state"
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The choices."""
-        return [("running", "Running"), ("overdue", "Overdue"), ("done", "Done")]
+        return [("running", "Running"), *board.STANDINGS.items(), ("done", "Done")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[SlaClock]) -> QuerySet[SlaClock]:
         """Only clocks in that state."""
-        wanted: dict[str | None, dict[str, Any]] = {
-            "running": {"stopped_at": None},
-            "overdue": {"stopped_at": None, "due_at__lt": clock.now()},
-            "done": {"stopped_at__isnull": False},
-        }
-        return queryset.filter(**wanted[self.value()]) if self.value() in wanted else queryset
+        wanted = self.value()
+        if wanted in board.STANDINGS:
+            return queryset.filter(board.standing_q(wanted))
+        if wanted in ("running", "done"):
+            return queryset.filter(stopped_at__isnull=wanted == "running")
+        return queryset
+
+
+class OfFilter(DropdownFilter):
+    """Whether the promise is about a case or about an appeal."""
+
+    title = "of"
+    parameter_name = "of"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The choices."""
+        return [("cases", "Cases"), (board.APPEALS, "Appeals")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SlaClock]) -> QuerySet[SlaClock]:
+        """Only those."""
+        if self.value() in ("cases", board.APPEALS):
+            return queryset.filter(appeal__isnull=self.value() == "cases")
+        return queryset
+
+
+class WhoseFilter(DropdownFilter):
+    """In whose hands: of an appeal its reviewer, of a case its assignee."""
+
+    title = "reviewer"
+    parameter_name = "whose"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The choices; the board's links name any person by id."""
+        found = [("mine", "Mine"), ("nobody", "Nobody's")]
+        asked = request.GET.get(self.parameter_name, "")
+        return found if asked in ("", "mine", "nobody") else [*found, (asked, "The one chosen")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SlaClock]) -> QuerySet[SlaClock]:
+        """Only theirs."""
+        asked = self.value() or ""
+        whose: int | None
+        if asked == "mine":
+            whose = actor_of(request).pk
+        elif asked.isascii() and asked.isdigit() and len(asked) <= ID_DIGITS_MAX:
+            whose = int(asked)
+        elif asked == "nobody":
+            whose = None
+        else:
+            return queryset
+        return queryset.filter(Q(appeal=None, case__assignee=whose) | Q(appeal__isnull=False, appeal__reviewer=whose))
 
 
 @admin.register(SlaClock)
@@ -88,17 +146,27 @@ class SlaClockAdmin(ReadOnlyAdmin):
 
     list_display = ("case", "kind", "reading", "due_at", "stopped_at", "breached_at")
     list_select_related = ("case__category",)
-    list_filter = (StateFilter, ("kind", ChoicesDropdownFilter), ("due_at", RangeDateTimeFilter))
+    list_filter = (
+        StateFilter,
+        ("kind", ChoicesDropdownFilter),
+        ("case__level", ChoicesDropdownFilter),
+        ("case__state", ChoicesDropdownFilter),
+        OfFilter,
+        WhoseFilter,
+        ("due_at", RangeDateTimeFilter),
+    )
     search_fields = ("case__reference", "case__organisation__name")
     search_help_text = "Case reference or organisation"
     fields = (
-        "case", "kind", "reading_text", "started_at", "due_at", "warned_percent", "stopped_at", "breached_at",
-        "breach_is_inherited",
+        "case", "appeal", "kind", "round", "reading_text", "started_at", "due_at", "warned_percent", "stopped_at",
+        "breached_at", "breach_is_inherited", "calendar_version",
     )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SlaClock]:
         """Without those of sealed cases, for whom they are sealed."""
-        return without_sealed(super().get_queryset(request), actor_of(request), case="case__")
+        paused = Exists(SlaPause.objects.filter(sla=OuterRef("pk"), ended_at=None))
+        rows = super().get_queryset(request).annotate(is_paused=paused)
+        return without_sealed(rows, actor_of(request), case="case__")
 
     @display(description="Says", label={tone: tone for tone in ("success", "info", "warning", "danger")})
     def reading(self, sla: SlaClock) -> tuple[str, str]:

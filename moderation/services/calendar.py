@@ -167,9 +167,14 @@ def of_row(row: CalendarVersion) -> WorkCalendar:
     )
 
 
+def named_by_settings() -> tuple[str, str]:
+    """Country and time zone, by which work is counted before there is a version."""
+    return settings.CASE_CALENDAR_COUNTRY, settings.CASE_CALENDAR_TIME_ZONE
+
+
 def of_settings() -> WorkCalendar:
     """That of CASE_CALENDAR_COUNTRY and CASE_CALENDAR_TIME_ZONE. Raises as of_country does."""
-    return of_country(settings.CASE_CALENDAR_COUNTRY, settings.CASE_CALENDAR_TIME_ZONE)
+    return of_country(*named_by_settings())
 
 
 def current() -> WorkCalendar:

@@ -1,5 +1,7 @@
 """The calendar as its keepers change it: version by version. Clocks that run are set anew by the sweep."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date, time
 from zoneinfo import available_timezones
 
@@ -17,6 +19,19 @@ from newapi.kernel import clock
 DAYS_MAX = 1_000
 
 
+@dataclass(frozen=True, slots=True)
+class Days:
+    """A calendar as its keeper writes it down. weekend: as of date.weekday(); empty: as the country has it."""
+
+    country: str
+    time_zone: str
+    opens_at: time
+    closes_at: time
+    weekend: tuple[int, ...] = ()
+    extra_holidays: tuple[date, ...] = ()
+    make_up_days: tuple[date, ...] = ()
+
+
 @transaction.atomic
 def publish(
     *,
@@ -24,35 +39,25 @@ def publish(
     time_zone: str,
     opens_at: time,
     closes_at: time,
-    weekend: list[int] | None = None,
-    extra_holidays: list[date] | None = None,
-    make_up_days: list[date] | None = None,
+    weekend: Iterable[int] = (),
+    extra_holidays: Iterable[date] = (),
+    make_up_days: Iterable[date] = (),
     expected_version: int,
     actor: User,
     reason: str,
 ) -> CalendarVersion:
     """Make the next version of the calendar; it counts at once, also for the clocks that run.
 
-    expected_version: of the one that the person saw, 0 when there was none. weekend: as of date.weekday(); empty: as
-    the country has it. Raises NotPermitted, VersionConflict, ValidationError.
+    expected_version: of the one that the person saw, 0 when there was none. The rest: see Days. Raises NotPermitted,
+    VersionConflict, ValidationError.
     """
     acts.require_reason(reason)
     if not permissions.may(actor, permissions.MANAGE_DUTY):
         raise NotPermitted(f"To change the calendar needs the permission {permissions.MANAGE_DUTY}.")
-    row = CalendarVersion(
-        version=expected_version + 1,
-        country=country,
-        time_zone=time_zone,
-        opens_at=opens_at,
-        closes_at=closes_at,
-        weekend=sorted(set(weekend or [])),
-        extra_holidays=_texts(extra_holidays),
-        make_up_days=_texts(make_up_days),
-        note=reason[:500],
-        author=actor,
-        created_at=clock.now(),
-    )
-    _check(row)
+    days = Days(country, time_zone, opens_at, closes_at, tuple(weekend), tuple(extra_holidays), tuple(make_up_days))
+    row = draft(days, version=expected_version + 1)
+    row.note, row.author, row.created_at = reason[:500], actor, clock.now()
+    row.clean_fields(exclude=["version", "author"])
     before = CalendarVersion.objects.order_by("-version").first()
     if (before.version if before else 0) != expected_version:
         raise VersionConflict("Somebody has changed the calendar since you opened it. Look at it again.")
@@ -71,16 +76,32 @@ def publish(
     return row
 
 
+def draft(days: Days, *, version: int) -> CalendarVersion:
+    """A version that is not written yet. Raises ValidationError, by field, for one by which nothing would fall due."""
+    row = CalendarVersion(
+        version=version,
+        country=days.country,
+        time_zone=days.time_zone,
+        opens_at=days.opens_at,
+        closes_at=days.closes_at,
+        weekend=sorted(set(days.weekend)),
+        extra_holidays=_texts(days.extra_holidays),
+        make_up_days=_texts(days.make_up_days),
+    )
+    _check(row)
+    return row
+
+
 _COMPARED = ("country", "time_zone", "opens_at", "closes_at", "weekend", "extra_holidays", "make_up_days")
 
 
-def _texts(days: list[date] | None) -> list[str]:
-    return sorted({day.isoformat() for day in days or []})
+def _texts(days: Iterable[date]) -> list[str]:
+    return sorted({day.isoformat() for day in days})
 
 
 def _check(row: CalendarVersion) -> None:
     """Raises ValidationError, by field, for a calendar by which nothing would ever fall due."""
-    row.clean_fields(exclude=["version", "author"])
+    row.clean_fields(exclude=["version", "author", "note"])
     wrong: dict[str, str] = {}
     if row.time_zone not in available_timezones():
         wrong["time_zone"] = "There is no such time zone. Such as Europe/Berlin."

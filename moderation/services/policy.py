@@ -176,8 +176,10 @@ def _languages(language: str) -> list[str]:
 
 def _check_text(made: PolicyText, before: PolicyText | None, now: datetime) -> None:
     wrong: dict[str, str] = {}
-    if LANGUAGE.regex.match(made.language) is None:
-        wrong["language"] = "Such as en, de or zh-Hans."
+    try:
+        LANGUAGE(made.language)
+    except ValidationError as error:
+        wrong["language"] = error.messages[0]
     if not made.text:
         wrong["text"] = "The text is empty."
     elif len(made.text) > TEXT_LENGTH_MAX:

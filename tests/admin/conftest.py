@@ -17,7 +17,7 @@ from moderation.services.signals import Subject
 from newapi.kernel import clock
 from tests import cast
 from tests.admin import house as houses
-from tests.admin import house_of_reports
+from tests.admin import house_of_reports, house_of_time
 from tests.admin.house import House
 from tests.admin.pages import REASON
 
@@ -64,6 +64,7 @@ def house(acme: Organisation, ben: User, raw_key: str, mock_channel: Channel, ch
     case = cases.open_case(
         organisation=acme, category=category, summary="Odd traffic", source="staff", actor=root, reason=REASON
     )
+    house_of_time.fill(case=case, actor=root)
     restrictions.impose(
         organisation=acme, scope="feature", target="embeddings", case=case, category=category, actor=root, reason=REASON
     )
