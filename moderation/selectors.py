@@ -1,10 +1,13 @@
 """Reads of the moderation app that others build on."""
 
+import functools
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Q, QuerySet
+from django.apps import apps
+from django.db.models import ForeignKey, Model, Q, QuerySet
 
 from accounts.models import User
 from moderation import permissions
@@ -16,6 +19,8 @@ log = logging.getLogger(__name__)
 
 # How many blocklist entries every worker holds in memory and tries at each call.
 BLOCKS_MAX = 10_000
+# How many foreign keys lie between a row and its case, at most.
+_STEPS_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +195,40 @@ def without_sealed(rows: QuerySet, user: User, *, case: str = "") -> QuerySet:
     if permissions.is_granted(user, permissions.VIEW_SEALED):
         return rows
     return rows.exclude(**{f"{case}category__is_sealed": True})
+
+
+def path_to_case(model: type[Model]) -> str | None:
+    """How rows of a model lead to their case, such as `evidence__case`; "" for cases, None for what leads to none."""
+    return _path_to_case(model._meta.label)
+
+
+@functools.cache
+def _path_to_case(label: str) -> str | None:
+    model = apps.get_model(label)
+    if model is Case:
+        return ""
+    return next((path for path, found in _paths(model) if found is Case), None)
+
+
+def never_sealed(rows: QuerySet) -> QuerySet:
+    """Rows of any model without those that belong to a sealed case, whoever asks: for searches and downloads."""
+    path = path_to_case(rows.model)
+    if path is None:
+        return rows
+    return rows.exclude(**{f"{path}__category__is_sealed" if path else "category__is_sealed": True})
+
+
+def _paths(model: type[Model]) -> Iterator[tuple[str, type[Model]]]:
+    """The foreign keys that can be followed within this app, the nearest first."""
+    near = [("", model)]
+    for _ in range(_STEPS_MAX):
+        further = []
+        for path, at in near:
+            for field in at._meta.concrete_fields:
+                if isinstance(field, ForeignKey) and field.related_model._meta.app_label == "moderation":
+                    further.append((f"{path}__{field.name}".lstrip("_"), field.related_model))
+        yield from further
+        near = further
 
 
 def _ms(moment: datetime | None) -> int | None:

@@ -71,6 +71,11 @@ class BaseAdmin(PlainFields, ModelAdmin):
         )
         return response
 
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
+        """As Django's, over what may be searched at all."""
+        found, may_repeat = super().get_search_results(request, queryset, search_term)
+        return (exports.may_leave(found) if search_term else found), may_repeat
+
     @property
     def noun(self) -> str:
         """The model as audit actions spell it, such as api_key."""

@@ -101,3 +101,8 @@ def alarm(findings: Sequence[Finding]) -> None:
 def _tell(what: str, **more: Any) -> None:
     known = {"done": 0, "total": 0, "findings": [], "count": 0, **more, "state": what, "at": clock.now_ms()}
     cache.set(_STATE, known, KEPT_S)
+
+
+def forget_ask() -> None:
+    """The job could not be sent: nothing is under way."""
+    _tell("lost")

@@ -17,7 +17,7 @@ from moderation.services.signals import Subject
 from newapi.kernel import clock
 from tests import cast
 from tests.admin import house as houses
-from tests.admin import house_of_reports, house_of_time
+from tests.admin import house_of_reports, house_of_time, house_of_truth
 from tests.admin.house import House
 from tests.admin.pages import REASON
 
@@ -68,6 +68,7 @@ def house(acme: Organisation, ben: User, raw_key: str, mock_channel: Channel, ch
     restrictions.impose(
         organisation=acme, scope="feature", target="embeddings", case=case, category=category, actor=root, reason=REASON
     )
+    house_of_truth.fill(case=case, api_key=made.api_key, user=root)
     approvals.request(
         organisation=acme,
         kind=Approval.Kind.USE_CASE,

@@ -27,7 +27,14 @@ from billing.models import (
 from channels.models import Channel, Model, ModelAlias, ModelFallback, ModelLimit
 from newapi.kernel import clock, ids, money
 from tests import cast
-from tests.admin import house_of_codes, house_of_payments, house_of_reports, house_of_wallets, price_records
+from tests.admin import (
+    house_of_codes,
+    house_of_payments,
+    house_of_reports,
+    house_of_truth,
+    house_of_wallets,
+    price_records,
+)
 from tests.billing import offers
 
 TOTP_SECRET = "totp-canary-JBSWY3DP"
@@ -166,6 +173,7 @@ def fill(*, user: User, api_key: APIKey, raw_key: str, channel: Channel, model: 
             TYPED_PASSWORD,
             *house_of_payments.SECRETS,
             *house_of_reports.SECRETS,
+            *house_of_truth.SECRETS,
             *codes,
             channel.keys.get().sealed,
         ),

@@ -1,0 +1,187 @@
+"""Reports to authorities that cases make due: prepared, approved by another, submitted by hand, acknowledged."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
+from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+
+from accounts.admin import pages
+from accounts.admin.reasons import ReasonedForm
+from accounts.admin.requests import actor_of
+from moderation import permissions
+from moderation.admin.act_pages import CaseActPages
+from moderation.admin.authority_forms import DueForm, PrepareForm, SubmitForm
+from moderation.admin.sealing import enter
+from moderation.legal_fields import FIELDS
+from moderation.models import AuthorityReport
+from moderation.services import authority
+
+_State = AuthorityReport.State
+_LABELS = {
+    _State.DUE.label: "danger",
+    _State.APPROVED.label: "warning",
+    _State.SUBMITTED.label: "info",
+    _State.ACKNOWLEDGED.label: "success",
+}
+_FITTING = {
+    _State.DUE: frozenset({"prepare", "approve", "send_back", "drop"}),
+    _State.APPROVED: frozenset({"submit", "send_back", "drop"}),
+    _State.SUBMITTED: frozenset({"acknowledge"}),
+}
+
+
+@admin.register(AuthorityReport)
+class AuthorityReportAdmin(CaseActPages):
+    """Everything is an act, and two persons agree before anything is told."""
+
+    is_for_child_safety = True
+    list_display = ("case", "state_label", "authority", "country", "due_at", "submitted_at", "external_id", "is_test")
+    list_select_related = ("case__category",)
+    list_filter = (
+        ("state", ChoicesDropdownFilter),
+        ("is_test", BooleanRadioFilter),
+        ("due_at", RangeDateTimeFilter),
+    )
+    search_fields = ("case__reference", "authority", "external_id")
+    search_help_text = "Case reference, authority or its id"
+    fieldsets = (
+        (None, {"fields": ("case", "state_text", "is_test", "due_at", "authority", "country", "legal_basis",
+                           "contents_text")}),
+        ("Who and when", {"fields": ("prepared_by", "approved_by", "approved_at", "submitted_at", "external_id",
+                                     "acknowledged_at", "preserve_until", "end_reason")}),
+    )  # fmt: skip
+    actions_detail = ("prepare", "approve", "submit", "acknowledge", "send_back", "drop")
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Who handles them."""
+        return self.has_handle_permission(request)
+
+    def has_handle_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Who prepares and submits."""
+        return permissions.may(actor_of(request), permissions.HANDLE_LEGAL)
+
+    def has_approve_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Who approves."""
+        return permissions.may(actor_of(request), permissions.APPROVE_LEGAL)
+
+    def fitting(self, request: HttpRequest, obj: AuthorityReport) -> frozenset[str]:
+        """By its state; nobody approves or drops what they have prepared."""
+        acts = _FITTING.get(_State(obj.state), frozenset())
+        if obj.prepared_by_id is None:
+            acts -= {"approve", "send_back"}
+        return acts - {"approve", "drop"} if obj.prepared_by_id == request.user.pk else acts
+
+    @display(description="State", label=_LABELS, ordering="state")
+    def state_label(self, report: AuthorityReport) -> str:
+        """As a label."""
+        return report.get_state_display()
+
+    @display(description="State")
+    def state_text(self, report: AuthorityReport) -> str:
+        """In words."""
+        is_prepared = report.state == _State.DUE and report.prepared_by_id is not None
+        return "Prepared: to be approved by another" if is_prepared else report.get_state_display()
+
+    @display(description="What is told")
+    def contents_text(self, report: AuthorityReport) -> str:
+        """The fields; what is in them is in the download."""
+        return ", ".join(FIELDS[name].label for name in report.contents if name in FIELDS) or "not prepared"
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Let one become due by hand, or as an exercise."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            enter(request, data["case"], reads=False)
+            made = authority.make_due(**data, actor=actor_of(request))
+            return pages.done(request, "It is due now. Prepare it; another person approves.", made)
+
+        return pages.form_page(
+            self,
+            request,
+            title="Let a report become due",
+            intro="Confirmed L1 cases do so by themselves.",
+            form=DueForm(pages.data_of(request), initial=request.GET.dict()),
+            submit="It is due",
+            act=act,
+        )
+
+    @action(description="Prepare", icon="edit_document", permissions=["handle"], variant=ActionVariant.PRIMARY)
+    def prepare(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """To whom, on what basis, and what is told."""
+
+        def act(report: AuthorityReport, data: dict[str, Any]) -> HttpResponse:
+            data["fields"] = data.pop("fields_told")
+            authority.prepare(report=report, actor=actor_of(request), **data)
+            return pages.done(request, "Prepared. Another person approves it.", report)
+
+        return self.act_page(
+            request,
+            object_id,
+            verb="Prepare",
+            intro="Only where the law requires it, or on another basis that is stated.",
+            form=lambda report: PrepareForm(pages.data_of(request), report=report),
+            act=act,
+        )
+
+    @action(description="Approve", icon="check", permissions=["approve"], variant=ActionVariant.PRIMARY)
+    def approve(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Agree that it is submitted so."""
+        return self._simple(request, object_id, "Approve", authority.approve, "Approved. It can be submitted.")
+
+    @action(description="Submitted", icon="outgoing_mail", permissions=["handle"], variant=ActionVariant.PRIMARY)
+    def submit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Note that it was submitted."""
+
+        def act(report: AuthorityReport, data: dict[str, Any]) -> HttpResponse:
+            authority.submit(report=report, actor=actor_of(request), **data)
+            return pages.done(request, "Noted. What was told is preserved.", report)
+
+        return self.act_page(
+            request,
+            object_id,
+            verb="Submitted",
+            intro="Submit it on the authority's own form first; here is noted that you did.",
+            form=lambda report: SubmitForm(pages.data_of(request)),
+            act=act,
+        )
+
+    @action(description="Acknowledged", icon="done_all", permissions=["handle"])
+    def acknowledge(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Note that the authority has confirmed it."""
+        return self._simple(request, object_id, "Acknowledged", authority.acknowledge, "Noted.")
+
+    @action(description="Send back", icon="undo", permissions=["approve"])
+    def send_back(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """To be prepared anew."""
+        return self._simple(request, object_id, "Send back", authority.send_back, "Sent back: prepare it anew.")
+
+    @action(description="Not required", icon="block", permissions=["approve"], variant=ActionVariant.DANGER)
+    def drop(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Nothing has to be told."""
+        done = "Noted: it is not required."
+        return self._simple(request, object_id, "Not required", authority.drop, done, is_danger=True)
+
+    def _simple(
+        self, request: HttpRequest, object_id: str, verb: str, service: Any, said: str, *, is_danger: bool = False
+    ) -> HttpResponse:
+        def act(report: AuthorityReport, data: dict[str, Any]) -> HttpResponse:
+            service(report=report, actor=actor_of(request), reason=data["reason"])
+            return pages.done(request, said, report)
+
+        return self.act_page(
+            request,
+            object_id,
+            verb=verb,
+            form=lambda report: ReasonedForm(pages.data_of(request)),
+            act=act,
+            is_danger=is_danger,
+        )
