@@ -10,7 +10,7 @@ from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilt
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from accounts.admin import pages
+from accounts.admin import exports, pages
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of
 from moderation import permissions
@@ -21,6 +21,8 @@ from moderation.legal_fields import FIELDS
 from moderation.models import AuthorityReport
 from moderation.services import authority
 
+# What is told is for the authority.
+exports.keep_back(AuthorityReport, "contents")
 _State = AuthorityReport.State
 _LABELS = {
     _State.DUE.label: "danger",

@@ -11,7 +11,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioF
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from accounts.admin import pages
+from accounts.admin import exports, pages
 from accounts.admin.base import Endless, ReadOnlyAdmin
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
@@ -22,6 +22,8 @@ from moderation.models import Case, SealedLook, Unsealing
 from moderation.services import sealed
 from newapi.kernel import clock
 
+# It may tell of what is in the case.
+exports.keep_back(Unsealing, "reason")
 _STATE = {"Asked": "warning", "Holds": "danger", "Over": None, "Refused": None, "Lapsed": None}
 
 

@@ -8,11 +8,15 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
+from accounts.admin import exports
 from accounts.admin.requests import actor_of, address_of
 from moderation import permissions
 from moderation.models import Case
-from moderation.selectors import path_to_case
+from moderation.selectors import never_sealed, path_to_case
 from moderation.services import sealed
+
+# Of every model that leads to a case, on whoever's page.
+exports.guard(never_sealed)
 
 
 def case_of(obj: Model) -> Case | None:
