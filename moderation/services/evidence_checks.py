@@ -1,6 +1,7 @@
 """Proving that evidence is what was stored: its rows against the chain of events, its files against their hashes."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from itertools import islice
@@ -9,7 +10,7 @@ from typing import TypeVar
 from django.db.models import F, Max, Q, QuerySet
 
 from moderation.findings import Finding
-from moderation.models import CaseEvent, CustodyEntry, Evidence
+from moderation.models import Case, CaseEvent, CustodyEntry, Evidence
 from moderation.services import evidence
 from newapi.kernel import clock
 
@@ -54,18 +55,33 @@ def _batches(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
 
 
 def _rows(some: Sequence[Evidence]) -> Iterator[Finding]:
-    told = set(
-        CaseEvent.objects.filter(kind=CaseEvent.Kind.EVIDENCE, case__in={piece.case_id for piece in some})
-        .order_by()
-        .values_list("case_id", "after")
-    )
+    """Each against what was told of it, in its case or in one that was merged into it."""
+    told = CaseEvent.objects.filter(kind=CaseEvent.Kind.EVIDENCE, case__in=_family({piece.case_id for piece in some}))
+    said: set[str] = set()
+    said_in: dict[int, set[str]] = defaultdict(set)
+    for case_id, text in told.order_by().values_list("case_id", "after"):
+        said.add(text)
+        said_in[case_id].add(text)
     for piece in some:
-        where = piece.case.reference
-        if (piece.case_id, evidence.marked(piece, "stored")) not in told:
+        where, digest = piece.case.reference, bytes(piece.digest).hex()
+        here = said_in[piece.case_id]
+        came = f"evidence {piece.pk} taken over from "
+        is_here = any(text.startswith(came) and text.endswith(f" sha256 {digest}") for text in here)
+        stored = evidence.marked(piece, "stored")
+        if stored not in said or not (is_here or stored in here):
             yield Finding("evidence", where, f"Evidence {piece.pk} is not what the chain says was stored.")
-        was_purged = (piece.case_id, evidence.marked(piece, "purged")) in told
-        if was_purged != (piece.purged_at is not None):
+        if (evidence.marked(piece, "purged") in said) != (piece.purged_at is not None):
             yield Finding("evidence", where, f"Evidence {piece.pk}: the chain does not agree on whether it was purged.")
+
+
+def _family(cases: set[int]) -> set[int]:
+    """The cases, and all that were merged into them, over however many steps."""
+    known, fresh = set(cases), set(cases)
+    while fresh:
+        merged = Case.objects.filter(merged_into__in=fresh).order_by().values_list("pk", flat=True)
+        fresh = set(merged) - known
+        known |= fresh
+    return known
 
 
 def _gone(events: Sequence[tuple[str, str]]) -> Iterator[Finding]:
