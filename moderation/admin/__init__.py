@@ -1,6 +1,7 @@
 """The admin of policy, cases with their clocks, restrictions, approvals, reviews, blocklists, detectors and signals."""
 
 from moderation.admin import (
+    appeals,
     approval_panels,
     approvals,
     authorities,
@@ -8,6 +9,7 @@ from moderation.admin import (
     board,
     calendars,
     case_events,
+    case_notices,
     cases,
     chain_roots,
     clocks,
@@ -17,6 +19,7 @@ from moderation.admin import (
     evidence,
     human_reviews,
     legal_requests,
+    notice_templates,
     panels,
     policy,
     policy_profile,
@@ -33,6 +36,7 @@ from moderation.admin import (
 )
 
 __all__ = [
+    "appeals",
     "approval_panels",
     "approvals",
     "authorities",
@@ -40,6 +44,7 @@ __all__ = [
     "board",
     "calendars",
     "case_events",
+    "case_notices",
     "cases",
     "chain_roots",
     "clocks",
@@ -49,6 +54,7 @@ __all__ = [
     "evidence",
     "human_reviews",
     "legal_requests",
+    "notice_templates",
     "panels",
     "policy",
     "policy_profile",

@@ -17,7 +17,7 @@ from moderation.services.signals import Subject
 from newapi.kernel import clock
 from tests import cast
 from tests.admin import house as houses
-from tests.admin import house_of_reports, house_of_time, house_of_truth
+from tests.admin import house_of_notices, house_of_reports, house_of_time, house_of_truth
 from tests.admin.house import House
 from tests.admin.pages import REASON
 
@@ -79,6 +79,7 @@ def house(acme: Organisation, ben: User, raw_key: str, mock_channel: Channel, ch
     )
     blocks.add(kind="country", value="KP", purpose="sanctions", actor=root, reason=REASON)
     house_of_reports.fill(organisation=acme)
+    house_of_notices.fill(organisation=acme, user=root)
     _signal(acme, made.api_key, ben)
     HumanReview.objects.create(
         organisation=acme,

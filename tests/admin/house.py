@@ -29,6 +29,7 @@ from newapi.kernel import clock, ids, money
 from tests import cast
 from tests.admin import (
     house_of_codes,
+    house_of_notices,
     house_of_payments,
     house_of_reports,
     house_of_truth,
@@ -173,6 +174,7 @@ def fill(*, user: User, api_key: APIKey, raw_key: str, channel: Channel, model: 
             TYPED_PASSWORD,
             *house_of_payments.SECRETS,
             *house_of_reports.SECRETS,
+            *house_of_notices.SECRETS,
             *house_of_truth.SECRETS,
             *codes,
             channel.keys.get().sealed,

@@ -1,0 +1,214 @@
+"""Notices of cases as they were sent, how each was delivered, and where organisations want them posted."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import HttpRequest, HttpResponse
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    BooleanRadioFilter,
+    ChoicesDropdownFilter,
+    RangeDateTimeFilter,
+)
+from unfold.decorators import action, display
+
+from accounts.admin import pages
+from accounts.admin.base import ReadOnlyAdmin, ReadOnlyInline
+from accounts.admin.reasons import ReasonedForm
+from accounts.admin.requests import actor_of
+from accounts.models import NoticeRead
+from moderation import permissions
+from moderation.admin.sealing import Sealing
+from moderation.models import CaseNotice, Delivery, NoticeHook
+from moderation.services import delivery
+
+_STATE = {
+    CaseNotice.State.QUEUED: "warning",
+    CaseNotice.State.SENT: "success",
+    CaseNotice.State.FAILED: "danger",
+    CaseNotice.State.WITHDRAWN: None,
+}
+_DELIVERY = {
+    Delivery.State.QUEUED: "warning",
+    Delivery.State.SENT: "success",
+    Delivery.State.FAILED: "danger",
+    Delivery.State.BOUNCED: "danger",
+}
+_HANDLERS = (permissions.TRIAGE, permissions.REVIEW, permissions.ADMIT_APPEAL)
+_LOST = (Delivery.State.FAILED, Delivery.State.BOUNCED)
+
+
+class DeliveryInline(ReadOnlyInline):
+    """One row for each channel."""
+
+    model = Delivery
+    fields = ("channel", "state", "tries", "last_tried_at", "sent_at", "error")
+    show_change_link = False
+
+
+@admin.register(CaseNotice)
+class CaseNoticeAdmin(Sealing, ReadOnlyAdmin):
+    """What was written, word for word. What can be done is to send it again, and to say that a mail came back."""
+
+    list_display = ("created_at", "kind", "case_reference", "whom", "state_label", "sent_at")
+    list_select_related = ("case__category", "organisation", "template")
+    list_filter = (
+        ("state", ChoicesDropdownFilter),
+        ("audience", ChoicesDropdownFilter),
+        ("template__kind", ChoicesDropdownFilter),
+        ("organisation", AutocompleteSelectFilter),
+        ("created_at", RangeDateTimeFilter),
+    )
+    search_fields = ("case__reference", "organisation__name", "decision__reference", "once")
+    search_help_text = "Reference of the case or decision, or organisation"
+    date_hierarchy = "created_at"
+    fields = ("case_reference", "kind", "whom", "template", "subject", "body", "state_text", "created_at",
+              "attempted_at", "sent_at", "read_by")  # fmt: skip
+    inlines = (DeliveryInline,)
+    actions_detail = ("resend", "mark_bounced")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CaseNotice]:
+        """With what can be done with each."""
+        rows = Delivery.objects.filter(notice=OuterRef("pk"))
+        return super().get_queryset(request).annotate(
+            has_lost=Exists(rows.filter(state__in=_LOST)),
+            has_mailed=Exists(rows.filter(state=Delivery.State.SENT, channel=Delivery.Channel.EMAIL)),
+        )  # fmt: skip
+
+    def has_handle_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whoever works on cases."""
+        return permissions.may(actor_of(request), *_HANDLERS)
+
+    @display(description="Kind")
+    def kind(self, notice: CaseNotice) -> str:
+        """What it is a notice of."""
+        return notice.template.get_kind_display()
+
+    @display(description="Case")
+    def case_reference(self, notice: CaseNotice) -> str:
+        """By its reference only."""
+        return notice.case.reference
+
+    @display(description="To")
+    def whom(self, notice: CaseNotice) -> str:
+        """The organisation; a reporter is never named."""
+        return str(notice.organisation) if notice.organisation else "Who reported"
+
+    @display(description="State", label=_STATE, ordering="state")
+    def state_label(self, notice: CaseNotice) -> tuple[str, str]:
+        """Whether it arrived."""
+        return notice.state, notice.get_state_display()
+
+    @display(description="State")
+    def state_text(self, notice: CaseNotice) -> str:
+        """Whether it arrived."""
+        return notice.get_state_display()
+
+    @display(description="Read in the portal")
+    def read_by(self, notice: CaseNotice) -> str:
+        """By whom, and when (NOT-04)."""
+        readings = NoticeRead.objects.filter(notice=notice.message_id).select_related("user").order_by("at")[:50]
+        return "\n".join(f"{read.user}, {read.at:%Y-%m-%d %H:%M} UTC" for read in readings) or "By nobody yet"
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Only what can be done with it as it stands."""
+        notice: Any = self.get_object(request, object_id)
+        if notice is None:
+            return []
+        possible = {"resend": notice.has_lost, "mark_bounced": notice.has_mailed}
+        allowed = super().get_actions_detail(request, object_id)
+        return [found for found in allowed if possible.get(found.path, True)]
+
+    @action(description="Send again", icon="forward_to_inbox", permissions=["handle"])
+    def resend(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """On the channels that have failed."""
+        notice = self._notice(request, object_id)
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            delivery.resend(notice=notice, actor=actor_of(request), reason=data["reason"])
+            return pages.done(request, "It is sent again within a minute.", notice)
+
+        return self._page(request, notice, "Send again", act)
+
+    @action(description="The mail came back", icon="unsubscribe", permissions=["handle"])
+    def mark_bounced(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Then the next channel is tried, and the window of an appeal begins with that one."""
+        notice = self._notice(request, object_id)
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            mailed = notice.deliveries.get(channel=Delivery.Channel.EMAIL)
+            delivery.bounced(delivery=mailed, actor=actor_of(request), reason=data["reason"])
+            return pages.done(request, "Noted. What else can carry it is tried within a minute.", notice)
+
+        return self._page(request, notice, "The mail came back", act)
+
+    def _notice(self, request: HttpRequest, object_id: str) -> CaseNotice:
+        notice: CaseNotice = self.object_or_404(request, object_id)
+        if not (self.has_view_permission(request, notice) and self.has_handle_permission(request)):
+            raise PermissionDenied
+        return notice
+
+    def _page(self, request: HttpRequest, notice: CaseNotice, what: str, act: pages.Act) -> HttpResponse:
+        form: forms.Form = ReasonedForm(pages.data_of(request))
+        about = f"Case {notice.case.reference} · to {self.whom(notice)}"
+        return pages.form_page(
+            self,
+            request,
+            title=f"{what}: {self.kind(notice)}",
+            intro=about,
+            form=form,
+            submit=what,
+            act=act,
+            obj=notice,
+        )
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(Sealing, ReadOnlyAdmin):
+    """Every channel of every notice: what became of it."""
+
+    list_display = (
+        "notice_kind",
+        "case_reference",
+        "channel",
+        "state_label",
+        "tries",
+        "last_tried_at",
+        "sent_at",
+        "error",
+    )
+    list_select_related = ("notice__case__category", "notice__template")
+    list_filter = (("state", ChoicesDropdownFilter), ("channel", ChoicesDropdownFilter))
+    search_fields = ("notice__case__reference", "notice__organisation__name")
+    search_help_text = "Case or organisation"
+    fields = ("notice_kind", "case_reference", "channel", "state", "tries", "last_tried_at", "sent_at", "error")
+
+    @display(description="Notice")
+    def notice_kind(self, row: Delivery) -> str:
+        """What it is a notice of."""
+        return row.notice.template.get_kind_display()
+
+    @display(description="Case")
+    def case_reference(self, row: Delivery) -> str:
+        """By its reference only."""
+        return row.notice.case.reference
+
+    @display(description="State", label=_DELIVERY, ordering="state")
+    def state_label(self, row: Delivery) -> tuple[str, str]:
+        """What became of it."""
+        return row.state, row.get_state_display()
+
+
+@admin.register(NoticeHook)
+class NoticeHookAdmin(ReadOnlyAdmin):
+    """Set by the organisations themselves, in the portal."""
+
+    list_display = ("organisation", "url", "is_on", "created_by", "created_at")
+    list_select_related = ("organisation", "created_by")
+    list_filter = (("is_on", BooleanRadioFilter), ("organisation", AutocompleteSelectFilter))
+    search_fields = ("organisation__name", "url")
+    search_help_text = "Organisation or address"
+    fields = ("organisation", "url", "is_on", "created_by", "created_at")
