@@ -11,6 +11,7 @@ from moderation.services import (
     detecting,
     evidence_checks,
     evidence_retention,
+    report_retention,
     signal_cases,
     sla,
 )
@@ -64,6 +65,12 @@ def deliver_notices() -> int:
 def purge_evidence() -> int:
     """Purge evidence whose time is up, unless something keeps it."""
     return evidence_retention.purge_due()
+
+
+@shared_task
+def purge_reports() -> int:
+    """Purge the texts of reports whose time is up, unless something keeps them."""
+    return report_retention.purge_due()
 
 
 @shared_task

@@ -53,6 +53,7 @@ JOBS = (
     Job("Sign the chains of cases", "moderation.tasks.sign_chains", timedelta(hours=1)),
     Job("Verify the chains of cases", "moderation.tasks.verify_chains", timedelta(hours=6)),
     Job("Check files of evidence", "moderation.tasks.check_evidence", timedelta(hours=1)),
+    Job("Purge reports whose time is up", "moderation.tasks.purge_reports", timedelta(hours=1)),
     Job("Purge evidence whose time is up", "moderation.tasks.purge_evidence", timedelta(hours=1)),
     Job("Erase captured calls", "moderation.tasks.purge_captured", timedelta(hours=1)),
     Job("Watch what authorities wait for", "moderation.tasks.watch_authorities", timedelta(minutes=5)),

@@ -19,7 +19,7 @@ from moderation import permissions
 from moderation.admin.report_forms import CloseForm, EntryForm
 from moderation.models import Report
 from moderation.selectors import without_sealed
-from moderation.services import report_texts, reports, sealed
+from moderation.services import report_retention, report_texts, reports, sealed
 
 _OUTCOMES = {
     "Being looked at": "warning",
@@ -50,7 +50,7 @@ class ReportAdmin(ReadOnlyAdmin):
     search_fields = ("reference", "task_id", "model_name", "case__reference")
     search_help_text = "Reference of the report or the case, task id, or model"
     date_hierarchy = "received_at"
-    actions_detail = ("close", "reveal")
+    actions_detail = ("close", "reveal", "purge")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Report]:
         """Without those of sealed cases, for whom they are sealed."""
@@ -67,6 +67,10 @@ class ReportAdmin(ReadOnlyAdmin):
     def has_reveal_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Those to whom it was given."""
         return permissions.may(actor_of(request), permissions.VIEW_REPORTER)
+
+    def has_purge_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """As of evidence."""
+        return permissions.may(actor_of(request), permissions.PURGE_EVIDENCE)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """What is in a report is read by those who may read its case now. Of a sealed one each look is on record."""
@@ -122,7 +126,8 @@ class ReportAdmin(ReadOnlyAdmin):
         if report is None:
             return []
         is_open = report.outcome == Report.Outcome.OPEN
-        return [found for found in allowed if is_open or found.path != "close"]
+        possible = {"close": is_open, "purge": not is_open and report.purged_at is None}
+        return [found for found in allowed if possible.get(found.path, True)]
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -198,6 +203,28 @@ class ReportAdmin(ReadOnlyAdmin):
             intro="The reporter was promised that nobody learns it who does not have to. The look is on record.",
             form=ReasonedForm(pages.data_of(request)),
             submit="Show it",
+            act=act,
+            obj=report,
+            is_danger=True,
+        )
+
+    @action(description="Purge", icon="delete_history", permissions=["purge"], variant=ActionVariant.DANGER)
+    def purge(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Erase what it says, for good."""
+        report = self._report(request, object_id)
+
+        def act(data: dict[str, Any]) -> HttpResponse:
+            report_retention.purge(report=report, actor=actor_of(request), reason=data["reason"])
+            return pages.done(request, f"{report.reference} was purged. Its hash stays.", report)
+
+        return pages.form_page(
+            self,
+            request,
+            title=f"Purge {report.reference}?",
+            intro="What it says, whom it accuses and what it cites is erased for good. A job does so when its time is "
+            "up. Nothing is purged under a legal hold, or while it may still be needed.",
+            form=ReasonedForm(pages.data_of(request)),
+            submit="Purge",
             act=act,
             obj=report,
             is_danger=True,

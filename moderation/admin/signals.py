@@ -1,4 +1,4 @@
-"""Signals: what detectors and upstreams noticed, judged by people. A signal opens no case by itself."""
+"""Signals: what detectors and upstreams noticed, judged by people. A pattern of them opens a case."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -144,7 +144,7 @@ class SignalAdmin(ReadOnlyAdmin):
     @action(description="Confirm", icon="check", permissions=["judge"], variant=ActionVariant.PRIMARY)
     def confirm(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """It was right."""
-        intro = "It was right. This opens no case and restricts nobody by itself."
+        intro = "It was right. It goes to a case within a minute, a new one if there is none. Nobody is restricted."
         return self._judge(request, object_id, _Verdict.CONFIRMED, "Confirm", intro)
 
     @action(description="False positive", icon="close", permissions=["judge"])

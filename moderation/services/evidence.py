@@ -180,12 +180,13 @@ def _new(case: Case, **values: Any) -> Evidence:
     if Evidence.objects.filter(case=case).count() >= evidence_types.PIECES_MAX:
         raise IllegalMove(f"A case has at most {evidence_types.PIECES_MAX} pieces of evidence.")
     values["name"] = evidence_types.check_name(values["name"])
-    made = Evidence(case=case, retention=_retention_of(case), added_at=clock.now(), **values)
+    made = Evidence(case=case, retention=retention_of(case), added_at=clock.now(), **values)
     made.full_clean(exclude=["case", "digest", "added_by"])
     return made
 
 
-def _retention_of(case: Case) -> Evidence.Retention:
+def retention_of(case: Case) -> Evidence.Retention:
+    """For how long what is kept for a case is kept."""
     if case.category.is_sealed:
         return Evidence.Retention.CHILD_SAFETY
     return Evidence.Retention.SEVERE if case.level in (Level.L1, Level.L2) else Evidence.Retention.STANDARD

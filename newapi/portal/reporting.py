@@ -158,8 +158,10 @@ class ReportForm(forms.Form):
     def renewed(self) -> "ReportForm":
         """The same with the moment of now, for one that lay open too long."""
         if clock.now_ms() - _opened_ms(self.data.get("opened", "")) > FILLED_MS_MAX:
-            self.data = self.data.copy()
-            self.data["opened"] = opened_now()
+            data: Any = self.data
+            data = data.copy()
+            data["opened"] = opened_now()
+            self.data = data
         return self
 
 

@@ -11,7 +11,7 @@ from django.db import connection
 from accounts.models import Organisation, User
 from moderation.errors import VersionConflict
 from moderation.models import Case, CaseEvent, Decision, Restriction, SlaClock
-from moderation.services import cases, restrictions, sla
+from moderation.services import cases, reports, restrictions, sla
 from newapi.kernel import clock
 from tests.moderation import desk
 
@@ -109,3 +109,22 @@ def test_a_restriction_lifted_by_two_at_once_is_lifted_by_one(acme: Organisation
         for copy, actor in zip(copies, (rex, roy), strict=True)
     ]
     assert sorted(at_once(*acts)) == [False, True]
+
+
+@pytest.mark.edge(35)
+def test_many_reports_at_once_are_one_case_that_counts_from_the_first(acme: Organisation) -> None:
+    category = desk.category("DC-SPAM")
+
+    def send(number: int) -> Callable[[], Any]:
+        said = {"description": "They sell answers of this model, day and night.", "task_id": f"req-{number}"}
+        return lambda: reports.submit(
+            channel="api", organisation=acme, category=category, email="mallory@example.com", **said
+        )
+
+    outcomes = at_once(*(send(number) for number in range(8)))
+    assert [outcome for outcome in outcomes if isinstance(outcome, Exception)] == []
+    case = Case.objects.get()
+    assert case.reports.count() == 8
+    assert len({report.reporter_id for report, _ in outcomes}) == 1
+    assert len({report.reference for report, _ in outcomes}) == 8
+    assert case.received_at == min(report.received_at for report, _ in outcomes)

@@ -9,7 +9,7 @@ from django.test import Client
 
 from accounts.models import AuditEvent, Organisation, User
 from moderation.models import CaseEvent, Report, Reporter, SealedLook
-from moderation.services import reporters, sealed
+from moderation.services import reporters, sealed, subjects
 from newapi.kernel import clock
 from tests.admin import pages
 from tests.moderation import desk
@@ -225,3 +225,19 @@ def test_a_case_shows_what_was_reported_and_what_it_is_tied_to(acme: Organisatio
     merging.merge(case=part, into=first.case, actor=rex, reason="The same after all")
     assert f"Went on in {first.case.reference}" in html(client, pages.change(part))
     assert f"Merged into this {part.reference}" in html(client, pages.change(first.case))
+
+
+@pytest.mark.edge(44)
+def test_a_person_named_in_an_open_case_is_switched_off_and_not_deleted(
+    acme: Organisation, ben: User, root: User, browse: Browse
+) -> None:
+    report = submit(organisation=acme, user=ben)
+    case = report.case
+    subjects.set_subject(case=case, organisation=acme, user=ben, actor=desk.worker("ira", "intake"), reason="His key")
+    client = browse(root)
+    client.post(pages.delete(ben), {"reason": pages.REASON})
+    answer = pages.send(client, pages.change(ben), is_active=False, email=ben.email, name="Ben")
+    case.refresh_from_db()
+    report.refresh_from_db()
+    assert (case.user, case.is_open, report.reporter.user, answer.status_code) == (ben, True, ben, 302)
+    assert Organisation.objects.filter(pk=acme.pk, memberships__user=ben).exists()
