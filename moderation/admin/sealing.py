@@ -82,7 +82,7 @@ class Sealing:
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Its page. The look is written down before Django begins the transaction that a refusal rolls back."""
-        elsewhere = enter(request, self._case(object_id), reads=True)
+        elsewhere = enter(request, self._guarded(object_id), reads=True)
         if elsewhere is not None:
             return elsewhere
         response: HttpResponse = super().change_view(request, object_id, form_url, extra_context)  # type: ignore[misc]
@@ -90,10 +90,10 @@ class Sealing:
 
     def object_or_404(self, request: HttpRequest, object_id: str) -> Any:
         """The object, for an act on it."""
-        enter(request, self._case(object_id), reads=False)
+        enter(request, self._guarded(object_id), reads=False)
         return super().object_or_404(request, object_id)  # type: ignore[misc]
 
-    def _case(self, object_id: str) -> Case | None:
+    def _guarded(self, object_id: str) -> Case | None:
         model: type[Model] = self.model  # type: ignore[attr-defined]
         rows = model._base_manager.filter(pk=object_id) if str(object_id).isdecimal() else model._base_manager.none()
         path = path_to_case(model)
