@@ -88,6 +88,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Deliveries of notices", "mark_email_read", "moderation.delivery"),
             ("Texts of notices", "article", "moderation.noticetemplate"),
             ("Webhooks for notices", "webhook", "moderation.noticehook"),
+            ("Decisions", "balance", "moderation.decision"),
+            ("Demands", "contact_support", "moderation.demand"),
             ("Restrictions", "block", "moderation.restriction"),
             ("Approvals", "approval", "moderation.approval"),
             ("Blocklists", "front_hand", "moderation.blockentry"),

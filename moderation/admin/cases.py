@@ -22,6 +22,7 @@ from accounts.admin.requests import actor_of
 from moderation import permissions
 from moderation.admin import clocks
 from moderation.admin.case_forms import AssignForm, LevelForm, MoveForm, NoteForm, OpenForm
+from moderation.admin.deciding import Deciding
 from moderation.admin.policy import LEVEL_LABELS
 from moderation.models import Case, SlaClock
 from moderation.selectors import without_sealed
@@ -32,7 +33,11 @@ _STATE = {
     "New": "danger",
     "Triaged": "warning",
     "In review": "info",
+    "Awaiting the organisation": "info",
+    "Proposed": "warning",
+    "Held for a second person": "warning",
     "Decided": "primary",
+    "Remediation": "info",
     "No violation": "success",
     "Closed": "success",
 }
@@ -57,7 +62,7 @@ class OpenFilter(DropdownFilter):
 
 
 @admin.register(Case)
-class CaseAdmin(ReadOnlyAdmin):
+class CaseAdmin(Deciding, ReadOnlyAdmin):
     """Nothing here is a field to edit: what is decided about a case is decided by acts."""
 
     list_display = ("reference", "level_label", "state_label", "organisation", "category_code", "assignee",
@@ -78,7 +83,8 @@ class CaseAdmin(ReadOnlyAdmin):
     date_hierarchy = "received_at"
     fields = ("reference", "organisation", "category", "level_text", "state_text", "source", "summary", "assignee",
               "received_at", "closed_at")  # fmt: skip
-    actions_detail = ("move", "assign", "set_level", "add_note")
+    actions_detail = ("suspend", "propose", "decide", "approve", "move", "assign", "set_level", "ask", "send_back",
+                      "add_note")  # fmt: skip
     change_form_outer_before_template = "admin/case_before.html"
     change_form_outer_after_template = "admin/case_after.html"
 
@@ -137,6 +143,9 @@ class CaseAdmin(ReadOnlyAdmin):
         context["clocks"] = [clocks.read(sla) for sla in case.clocks.order_by("kind").reverse()]
         events = case.events.select_related("actor").order_by("-at", "-id")[:EVENTS_SHOWN_MAX]
         context["timeline"] = list(events)
+        context["decisions"] = list(
+            case.decisions.select_related("category", "proposed_by", "decided_by").prefetch_related("actions")
+        )
         return super().render_change_form(request, context, **kwargs)
 
     def add_view(
@@ -187,6 +196,7 @@ class CaseAdmin(ReadOnlyAdmin):
         if case is None:
             return []
         possible = {
+            **self.deciding_possible(case, request),
             "move": bool(moves.open_to(case=case, user=actor_of(request))),
             "assign": case.is_open,
             "set_level": case.state in Case.UNDECIDED_STATES,

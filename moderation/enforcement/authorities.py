@@ -17,8 +17,6 @@ class AuthorityReporting(Measure):
 
     kind = EnforcementAction.Kind.AUTHORITY_REPORT
     mildest = mildest_at_first = Level.L2
-    effect = "An authority is told where the law requires it."
-    reversal = "A report that was not submitted is dropped."
 
     def begin(self, action: EnforcementAction, *, actor: User | None, reason: str) -> None:
         """Make the report due, once for a case."""

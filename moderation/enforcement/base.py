@@ -24,6 +24,11 @@ class Step:
     rate_per_minute: int | None = None
     days: int | None = None
 
+    @property
+    def label(self) -> str:
+        """Its kind in words."""
+        return EnforcementAction.Kind(self.kind).label
+
 
 class Measure:
     """One kind of measure. `begin` and `end` are called inside the transaction of what decides it."""
@@ -40,9 +45,6 @@ class Measure:
     # The mildest level for which it may be taken, and the mildest at a first act.
     mildest: ClassVar[Level] = Level.L4
     mildest_at_first: ClassVar[Level] = Level.L4
-    # For notices: what it means, and how it comes to an end.
-    effect: ClassVar[str] = ""
-    reversal: ClassVar[str] = ""
 
     def scope_of(self, target: str) -> Restriction.Scope | None:
         """What it restricts at the gateway when it is aimed at a target."""

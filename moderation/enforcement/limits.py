@@ -14,8 +14,6 @@ class RateLimited(Measure):
     scope = _Scope.ORGANISATION
     takes_rate = takes_days = True
     mildest_at_first = Level.L2
-    effect = "Calls beyond the rate are answered with status 429."
-    reversal = "The rate is given back."
 
     def scope_of(self, target: str) -> Restriction.Scope:
         """A member, when one is named."""
@@ -30,8 +28,6 @@ class FeatureTaken(Measure):
     takes_days = needs_prior_notice = True
     mildest = Level.L3
     mildest_at_first = Level.L2
-    effect = "Calls of this kind are refused."
-    reversal = "The feature is given back."
 
 
 class ModelTaken(Measure):
@@ -42,5 +38,3 @@ class ModelTaken(Measure):
     takes_days = needs_prior_notice = True
     mildest = Level.L3
     mildest_at_first = Level.L2
-    effect = "Calls of this model are refused."
-    reversal = "The model is given back."

@@ -12,7 +12,6 @@ class Suspension(Measure):
 
     takes_days = needs_prior_notice = True
     mildest_at_first = Level.L2
-    reversal = "Calls pass again at once."
 
 
 class KeySuspended(Suspension):
@@ -20,7 +19,6 @@ class KeySuspended(Suspension):
 
     kind = _Kind.SUSPEND_KEY
     scope = _Scope.API_KEY
-    effect = "Every call with this API key is refused."
 
 
 class MemberSuspended(Suspension):
@@ -28,7 +26,6 @@ class MemberSuspended(Suspension):
 
     kind = _Kind.SUSPEND_MEMBER
     scope = _Scope.MEMBER
-    effect = "Every call with this person's API keys is refused."
 
 
 class ProjectSuspended(Suspension):
@@ -36,7 +33,6 @@ class ProjectSuspended(Suspension):
 
     kind = _Kind.SUSPEND_PROJECT
     scope = _Scope.PROJECT
-    effect = "Every call of this project is refused."
 
 
 class OrganisationSuspended(Suspension):
@@ -44,7 +40,6 @@ class OrganisationSuspended(Suspension):
 
     kind = _Kind.SUSPEND_ORGANISATION
     scope = _Scope.ORGANISATION
-    effect = "Every call of the organisation is refused, also with new API keys."
 
 
 class Terminated(Suspension):
@@ -55,5 +50,3 @@ class Terminated(Suspension):
     takes_days = False
     is_held = True
     mildest = Level.L2
-    effect = "The account is closed for good. Every call is refused."
-    reversal = "The account is opened again when the decision is overturned."

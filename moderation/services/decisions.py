@@ -13,10 +13,10 @@ from django.db import transaction
 
 from accounts.models import User
 from moderation.enforcement import Step
-from moderation.errors import IllegalMove, VersionConflict
+from moderation.errors import IllegalMove
 from moderation.models import Case, CaseEvent, Decision, EnforcementAction, PolicyCategory
 from moderation.models.policy import Level
-from moderation.services import acts, cases, conflicts, effects, interim, ladder, measures
+from moderation.services import acts, cases, conflicts, effects, interim, ladder, measures, versions
 from moderation.services.demands import Asked
 from moderation.services.moves import Act
 from newapi.kernel import clock
@@ -49,10 +49,9 @@ def propose(*, case: Case, proposal: Proposal, expected_version: int, actor: Use
     """Propose a decision on a case in review. Raises ValidationError, NotPermitted, IllegalMove, VersionConflict."""
     if case.organisation_id is None:
         raise IllegalMove("Nobody knows yet whom this case is about. Say so first.")
+    # Before anything else: what is recommended depends on what has changed.
+    versions.seen(case, expected_version)
     check(case, proposal, actor=actor)
-    is_first_version = case.version == expected_version
-    if not is_first_version:
-        raise VersionConflict("Someone has changed this case since you opened it. Look at it again.")
     cases.move(
         case=case,
         to=Case.State.PROPOSED,

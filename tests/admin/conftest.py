@@ -17,7 +17,7 @@ from moderation.services.signals import Subject
 from newapi.kernel import clock
 from tests import cast
 from tests.admin import house as houses
-from tests.admin import house_of_notices, house_of_reports, house_of_time, house_of_truth
+from tests.admin import house_of_cases, house_of_notices, house_of_reports, house_of_time, house_of_truth
 from tests.admin.house import House
 from tests.admin.pages import REASON
 
@@ -77,6 +77,7 @@ def house(acme: Organisation, ben: User, raw_key: str, mock_channel: Channel, ch
         actor=ben,
         reason=REASON,
     )
+    house_of_cases.fill(organisation=acme)
     blocks.add(kind="country", value="KP", purpose="sanctions", actor=root, reason=REASON)
     house_of_reports.fill(organisation=acme)
     house_of_notices.fill(organisation=acme, user=root)

@@ -12,7 +12,7 @@ from moderation.services.decisions import Proposal
 from tests import cast
 
 # As docs/moderate.md tells an admin to set up the groups.
-REVIEWER = ("view_case", "triage_case", "review_case", "decide_case")
+REVIEWER = ("view_case", "triage_case", "review_case", "decide_case", "view_decision", "view_demand")
 SENIOR = (*REVIEWER, "decide_severe_case", "review_appeal")
 LEAD = (
     *SENIOR,
@@ -32,13 +32,15 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "lead": LEAD,
     "child safety": (
         "view_sealed_case",
+        "view_decision",
+        "view_demand",
         "triage_case",
         "review_case",
         "decide_critical_case",
         "approve_decision",
         "review_appeal",
     ),
-    "auditor": ("view_case", "verify_chain"),
+    "auditor": ("view_case", "view_decision", "view_demand", "verify_chain"),
 }
 # What PA-RATE, an L3, asks for at a first act.
 WARNING = Step("warning")

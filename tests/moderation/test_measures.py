@@ -10,7 +10,7 @@ from moderation import selectors
 from moderation.enforcement import MEASURES, Step
 from moderation.errors import IllegalMove, NotPermitted
 from moderation.models import CaseNotice, Decision, EnforcementAction, Restriction, Strike
-from moderation.services import interim, measures, overrides, stays
+from moderation.services import interim, measures, notice_values, overrides, stays
 from newapi.kernel import clock
 from tests import cast
 from tests.moderation import desk
@@ -85,7 +85,7 @@ def test_each_measure_has_its_effect_its_reversal_and_its_notice(
     effect = EFFECTS[kind]
     assert [(scope, rate) for scope, _, rate in standing(acme)] == ([effect] if effect else [])
     notice = CaseNotice.objects.get(decision=decision)
-    assert MEASURES[kind].effect in notice.body
+    assert notice_values.measures([action], notice_values.words_for(acme)) in notice.body
     overturn(decision, desk.worker("sid", "senior"))
     assert standing(acme) == []
     action.refresh_from_db()
