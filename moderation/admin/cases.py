@@ -22,6 +22,7 @@ from accounts.admin.requests import actor_of
 from moderation import permissions
 from moderation.admin import clocks
 from moderation.admin.case_forms import AssignForm, LevelForm, MoveForm, NoteForm, OpenForm
+from moderation.admin.case_merging import Merging
 from moderation.admin.deciding import Deciding
 from moderation.admin.policy import LEVEL_LABELS
 from moderation.models import Case, SlaClock
@@ -62,7 +63,7 @@ class OpenFilter(DropdownFilter):
 
 
 @admin.register(Case)
-class CaseAdmin(Deciding, ReadOnlyAdmin):
+class CaseAdmin(Deciding, Merging, ReadOnlyAdmin):
     """Nothing here is a field to edit: what is decided about a case is decided by acts."""
 
     list_display = ("reference", "level_label", "state_label", "organisation", "category_code", "assignee",
@@ -84,7 +85,7 @@ class CaseAdmin(Deciding, ReadOnlyAdmin):
     fields = ("reference", "organisation", "category", "level_text", "state_text", "source", "summary", "assignee",
               "received_at", "closed_at")  # fmt: skip
     actions_detail = ("suspend", "propose", "decide", "approve", "move", "assign", "set_level", "ask", "send_back",
-                      "add_note")  # fmt: skip
+                      "add_note", "set_subject", "set_category", "merge", "split")  # fmt: skip
     change_form_outer_before_template = "admin/case_before.html"
     change_form_outer_after_template = "admin/case_after.html"
 
@@ -197,6 +198,7 @@ class CaseAdmin(Deciding, ReadOnlyAdmin):
             return []
         possible = {
             **self.deciding_possible(case, request),
+            **self.merging_possible(case, request),
             "move": bool(moves.open_to(case=case, user=actor_of(request))),
             "assign": case.is_open,
             "set_level": case.state in Case.UNDECIDED_STATES,

@@ -49,12 +49,17 @@ def staff(db: None) -> Callable[..., Client]:
 @pytest.fixture
 def house(acme: Organisation, ben: User, raw_key: str, mock_channel: Channel, chat_model: Model, root: User) -> House:
     """Acme at work, with a case, a restriction and every record that jobs leave."""
+    return furnish(acme, ben, raw_key, mock_channel, chat_model, root)
+
+
+def furnish(acme: Organisation, ben: User, raw_key: str, channel: Channel, model: Model, root: User) -> House:
+    """Put a row into every table that the admin shows."""
     made = houses.fill(
         user=ben,
         api_key=APIKey.objects.get(),
         raw_key=raw_key,
-        channel=mock_channel,
-        model=chat_model,
+        channel=channel,
+        model=model,
         upstream_secret=cast.UPSTREAM_SECRET,
     )
     if not PolicyCategory.objects.exists():

@@ -12,7 +12,7 @@ from moderation.services.decisions import Proposal
 from tests import cast
 
 # As docs/moderate.md tells an admin to set up the groups.
-REVIEWER = ("view_case", "triage_case", "review_case", "decide_case", "view_decision", "view_demand")
+REVIEWER = ("view_case", "triage_case", "review_case", "decide_case", "view_decision", "view_demand", "view_report")
 SENIOR = (*REVIEWER, "decide_severe_case", "review_appeal")
 LEAD = (
     *SENIOR,
@@ -26,7 +26,7 @@ LEAD = (
     "admit_appeal",
 )
 GROUPS: dict[str, tuple[str, ...]] = {
-    "intake": ("add_case", "view_case", "triage_case"),
+    "intake": ("add_case", "view_case", "triage_case", "view_report"),
     "reviewer": REVIEWER,
     "senior": SENIOR,
     "lead": LEAD,
@@ -40,7 +40,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "approve_decision",
         "review_appeal",
     ),
-    "auditor": ("view_case", "view_decision", "view_demand", "verify_chain"),
+    "auditor": ("view_case", "view_decision", "view_demand", "view_report", "verify_chain"),
 }
 # What PA-RATE, an L3, asks for at a first act.
 WARNING = Step("warning")
