@@ -25,8 +25,8 @@ from moderation.admin.case_forms import AssignForm, LevelForm, MoveForm, NoteFor
 from moderation.admin.case_merging import Merging
 from moderation.admin.deciding import Deciding
 from moderation.admin.policy import LEVEL_LABELS
+from moderation.admin.sealing import Sealing
 from moderation.models import Case, SlaClock
-from moderation.selectors import without_sealed
 from moderation.services import cases, moves
 
 EVENTS_SHOWN_MAX = 200
@@ -63,7 +63,7 @@ class OpenFilter(DropdownFilter):
 
 
 @admin.register(Case)
-class CaseAdmin(Deciding, Merging, ReadOnlyAdmin):
+class CaseAdmin(Sealing, Deciding, Merging, ReadOnlyAdmin):
     """Nothing here is a field to edit: what is decided about a case is decided by acts."""
 
     list_display = ("reference", "level_label", "state_label", "organisation", "category_code", "assignee",
@@ -91,13 +91,7 @@ class CaseAdmin(Deciding, Merging, ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Case]:
         """With the clocks; without sealed cases, for whom they are sealed."""
-        return without_sealed(super().get_queryset(request).prefetch_related("clocks__pauses"), actor_of(request))
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """A sealed case is seen by grant only."""
-        if isinstance(obj, Case):
-            return permissions.may_see(actor_of(request), obj)
-        return super().has_view_permission(request, obj)
+        return super().get_queryset(request).prefetch_related("clocks")
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Opening."""

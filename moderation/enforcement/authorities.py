@@ -1,15 +1,10 @@
 """The measure that goes beyond the platform: what an authority must be told."""
 
-from datetime import timedelta
-
 from accounts.models import User
 from moderation.enforcement.base import Measure
 from moderation.models import AuthorityReport, EnforcementAction
 from moderation.models.policy import Level
-from newapi.kernel import clock
-
-# Ours, as the sources name none: what cannot wait is submitted on the day.
-REPORT_WITHIN = timedelta(hours=24)
+from moderation.services import authority
 
 
 class AuthorityReporting(Measure):
@@ -21,11 +16,9 @@ class AuthorityReporting(Measure):
     def begin(self, action: EnforcementAction, *, actor: User | None, reason: str) -> None:
         """Make the report due, once for a case."""
         super().begin(action, actor=actor, reason=reason)
-        AuthorityReport.objects.get_or_create(
-            case=action.case, is_test=False, defaults={"due_at": clock.now() + REPORT_WITHIN}
-        )
+        authority.make_due(case=action.case, actor=None, reason=reason)
 
     def end(self, action: EnforcementAction, *, actor: User | None, reason: str) -> None:
-        """Drop a report that is still due; one that was submitted stays."""
-        due = AuthorityReport.objects.filter(case=action.case, state__in=AuthorityReport.OPEN_STATES)
+        """Drop a report that nobody has begun to prepare; any other is its approver's to drop."""
+        due = AuthorityReport.objects.filter(case=action.case, state=AuthorityReport.State.DUE, prepared_by=None)
         due.update(state=AuthorityReport.State.NOT_REQUIRED, end_reason=reason[:500])

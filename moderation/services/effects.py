@@ -7,8 +7,10 @@ from django.db import transaction
 
 from accounts.models import User
 from moderation.models import Case, CaseEvent, Decision, EnforcementAction
+from moderation.models.policy import Level
 from moderation.services import (
     acts,
+    authority,
     cases,
     demands,
     ladder,
@@ -44,6 +46,9 @@ def take(*, decision: Decision, case: Case, actor: User, reason: str) -> Decisio
     if old is not None:
         stays.carry_over(old=old, new=decision, actor=actor, reason=reason)
     impose(decision, actor=actor, reason=reason)
+    if is_violation and decision.level == Level.L1:
+        # Whatever was chosen: an authority may have to hear of it (MOD-15).
+        authority.make_due(case=case, actor=None, reason=reason)
     tell(decision, actor)
     _end_interim(decision, actor, reason)
     return decision
