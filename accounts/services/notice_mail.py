@@ -48,7 +48,7 @@ def mail_waiting(*, limit: int = 50) -> int:
 @contextmanager
 def connected() -> Iterator[Any]:
     """The mail server, reached before anything is claimed. Raises OSError, of which SMTP's errors are."""
-    connection = mail.getconnected()
+    connection = mail.get_connection()
     connection.open()
     try:
         yield connection

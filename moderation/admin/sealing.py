@@ -75,7 +75,8 @@ class Sealing:
             return permissions.may_see(actor_of(request), case)
         if super().has_view_permission(request, obj):  # type: ignore[misc]
             return True
-        is_list = obj is None and self.is_for_child_safety
+        is_theirs = self.is_for_child_safety or self.model is Case  # type: ignore[attr-defined]
+        is_list = obj is None and is_theirs
         return is_list and permissions.is_granted(actor_of(request), permissions.VIEW_SEALED)
 
     def change_view(
