@@ -4,7 +4,6 @@ Who may decide one says moderation.services.appeal_reviewers. What an outcome ch
 """
 
 from datetime import datetime
-from typing import Any
 from uuid import uuid4
 
 from django.core.exceptions import ValidationError
@@ -14,16 +13,16 @@ from django.utils import timezone
 from accounts.models import Membership, User
 from accounts.permissions import Right
 from accounts.permissions import may as member_may
-from accounts.services import audit
 from moderation import permissions
-from moderation.errors import IllegalMove, NotPermitted, VersionConflict
-from moderation.models import Appeal, Case, CaseEvent, Decision, SlaClock
-from moderation.services import acts, appeal_reviewers, conflicts, notices, overrides, sla, stays
+from moderation.errors import IllegalMove, NotPermitted
+from moderation.models import Appeal, Decision
+from moderation.services import acts, appeal_rows, notices
 from moderation.services.appeal_window import LinkRefused, deadline, link, read
-from moderation.services.decisions import Proposal
+from moderation.services.appeal_work import REASONS_MAX, admit_late, assign, decide, start_review, stay, unstay
 from newapi.kernel import clock
 
 __all__ = [
+    "REASONS_MAX",
     "LinkRefused",
     "admit_late",
     "assign",
@@ -42,8 +41,6 @@ __all__ = [
 
 _State, _Via = Appeal.State, Appeal.Via
 GROUNDS_MAX = 10_000
-REASONS_MAX = 10_000
-OUTCOMES = (_State.UPHELD, _State.OVERTURNED, _State.MODIFIED)
 # Who may type in what came by mail.
 _CLERKS = (permissions.TRIAGE, permissions.REVIEW_APPEAL, permissions.ADMIT_APPEAL)
 
@@ -106,89 +103,11 @@ def submit(
     appeal.reference = f"A-{clock.now().year}-{appeal.pk:06d}"
     appeal.save(update_fields=["reference"])
     what = "came too late" if is_late else "submitted"
-    _tell(appeal, actor or user, what, f"By {appeal.get_via_display().lower()}.", address=address)
+    appeal_rows.tell(appeal, actor or user, what, f"By {appeal.get_via_display().lower()}.", address=address)
     if is_late:
         notices.of_appeal_outcome(appeal)
     else:
-        _take_up(appeal)
-    return appeal
-
-
-@transaction.atomic
-def admit_late(*, appeal: Appeal, actor: User, reason: str) -> Appeal:
-    """Take up an appeal that came too late. Raises NotPermitted, IllegalMove, ValidationError."""
-    acts.require_reason(reason)
-    _require(appeal, actor, permissions.ADMIT_APPEAL, "admit a late appeal")
-    conflicts.refuse(case=appeal.decision.case, actor=actor)
-    values = {"state": _State.SUBMITTED, "late_admitted_by": actor, "late_reason": reason[:500]}
-    _change(appeal, (_State.REJECTED_LATE,), **values)
-    _tell(appeal, actor, "admitted though late", reason)
-    _take_up(appeal)
-    return appeal
-
-
-@transaction.atomic
-def assign(*, appeal: Appeal, reviewer: User, actor: User, reason: str) -> Appeal:
-    """Give an appeal to somebody who had no part in the case; whoever may decide appeals takes one for themselves.
-
-    When nobody else is there, somebody who had a part may be given it by another person with `admit_appeal`: that is
-    flagged, counted, and told to the organisation (MOD-28). Raises NotPermitted, IllegalMove, ValidationError.
-    """
-    acts.require_reason(reason)
-    case = appeal.decision.case
-    acts.require_sight(case=case, actor=actor)
-    takes_it = reviewer == actor
-    needed = (permissions.REVIEW_APPEAL,) if takes_it else (permissions.ASSIGN, permissions.ADMIT_APPEAL)
-    acts.require(case=case, actor=actor, anyone_with=needed, to="assign this appeal")
-    conflicts.refuse(case=case, actor=actor)
-    if not appeal_reviewers.may_review(reviewer, case):
-        raise ValidationError({"reviewer": f"{reviewer} may not decide appeals of this case."})
-    if why := conflicts.why_not(case=case, user=reviewer):
-        raise ValidationError({"reviewer": f"{reviewer} may not decide this appeal: {why}"})
-    exception: dict[str, Any] = {"is_exception": False, "exception_by": None, "exception_reason": ""}
-    if appeal_reviewers.took_part(reviewer, appeal):
-        exception = _exception(appeal, reviewer, actor, reason)
-    _change(appeal, (_State.SUBMITTED, _State.ASSIGNED), state=_State.ASSIGNED, reviewer=reviewer, **exception)
-    note = " as an exception: nobody else is there" if appeal.is_exception else ""
-    _tell(appeal, actor, f"assigned{note}", reason)
-    sla.stop(case=case, kind=SlaClock.Kind.RESPONSE, appeal=appeal)
-    return appeal
-
-
-@transaction.atomic
-def start_review(*, appeal: Appeal, actor: User) -> Appeal:
-    """Begin to look at an appeal that one was given. Raises NotPermitted, IllegalMove."""
-    _require_reviewer(appeal, actor)
-    _change(appeal, (_State.ASSIGNED,), state=_State.IN_REVIEW)
-    _tell(appeal, actor, "in review", "Being looked at.")
-    return appeal
-
-
-@transaction.atomic
-def decide(*, appeal: Appeal, outcome: str, reasons: str, actor: User, proposal: Proposal | None = None) -> Appeal:
-    """Uphold, overturn or modify the decision, with reasons that the organisation reads. Only by its reviewer.
-
-    proposal: what takes the decision's place when it is modified; none otherwise. Overturned, what it imposed is
-    lifted, its strikes are voided. Raises NotPermitted, IllegalMove, ValidationError.
-    """
-    if outcome not in OUTCOMES:
-        raise ValidationError({"outcome": "Uphold, overturn or modify."})
-    if not reasons.strip() or len(reasons) > REASONS_MAX:
-        raise ValidationError(
-            {"reasons": f"Say why, in at most {REASONS_MAX:,} characters. The organisation reads it."}
-        )
-    if (outcome == _State.MODIFIED) != (proposal is not None):
-        raise ValidationError("What takes its place is said when a decision is modified, and only then.")
-    _require_reviewer(appeal, actor)
-    decision = appeal.decision
-    _change(appeal, (_State.IN_REVIEW,), state=_State(outcome), outcome_reason=reasons.strip(), decided_at=clock.now())
-    if outcome == _State.UPHELD:
-        _end_stay(appeal, actor, reasons)
-    else:
-        new = proposal or _nothing_found(decision, reasons)
-        overrides.override(decision=decision, proposal=new, actor=actor, reason=reasons)
-        Appeal.objects.filter(pk=appeal.pk).update(is_stayed=False)
-    _finish(appeal, actor, appeal.get_state_display().lower(), reasons)
+        appeal_rows.take_up(appeal)
     return appeal
 
 
@@ -203,32 +122,10 @@ def withdraw(*, appeal: Appeal, reason: str, user: User | None = None, actor: Us
         raise NotPermitted("Only who may appeal takes an appeal back.")
     if actor is not None:
         acts.require(case=appeal.decision.case, actor=actor, anyone_with=_CLERKS, to="take an appeal back")
-    _change(appeal, Appeal.OPEN_STATES, state=_State.WITHDRAWN, outcome_reason=reason.strip()[:REASONS_MAX],
+    appeal_rows.change(appeal, Appeal.OPEN_STATES, state=_State.WITHDRAWN, outcome_reason=reason.strip()[:REASONS_MAX],
             decided_at=clock.now())  # fmt: skip
-    _end_stay(appeal, actor, reason)
-    _finish(appeal, actor or user, "withdrawn", reason)
-    return appeal
-
-
-@transaction.atomic
-def stay(*, appeal: Appeal, actor: User, reason: str) -> Appeal:
-    """Let what the decision imposed stand still while its appeal is decided. Raises as `admit_late` does."""
-    _check_lead(appeal, actor, reason, "let measures stand still")
-    if not Appeal.objects.filter(pk=appeal.pk, is_stayed=False, state__in=Appeal.OPEN_STATES).update(is_stayed=True):
-        raise IllegalMove("Only while an appeal is open, and once.")
-    appeal.is_stayed = True
-    stays.stay(decision=appeal.decision, actor=actor, reason=reason)
-    _tell(appeal, actor, "what was imposed stands still", reason)
-    return appeal
-
-
-@transaction.atomic
-def unstay(*, appeal: Appeal, actor: User, reason: str) -> Appeal:
-    """Let what stood still go on, before there is an outcome. Raises as `admit_late` does."""
-    _check_lead(appeal, actor, reason, "let measures go on")
-    if not _end_stay(appeal, actor, reason):
-        raise IllegalMove("Nothing stands still.")
-    _tell(appeal, actor, "what was imposed goes on", reason)
+    appeal_rows.end_stay(appeal, actor, reason)
+    appeal_rows.finish(appeal, actor or user, "withdrawn", reason)
     return appeal
 
 
@@ -256,101 +153,3 @@ def _check_submission(
     if via != _Via.MAIL or timezone.is_naive(received_at) or not (decision.issued_at or now) <= received_at <= now:
         raise ValidationError({"received_at": "Of a mail: after the decision, not in the future, with a time zone."})
     return received_at
-
-
-def _take_up(appeal: Appeal) -> None:
-    sla.start(case=appeal.decision.case, appeal=appeal)
-    notices.of_appeal_received(appeal)
-
-
-def _finish(appeal: Appeal, actor: User | None, what: str, reason: str) -> None:
-    """The clocks, the event, the audit row and the notice of an appeal that is done."""
-    case = Case.objects.select_related("category", "organisation").get(pk=appeal.decision.case_id)
-    appeal.decision.case = case
-    for kind in (SlaClock.Kind.RESPONSE, SlaClock.Kind.RESOLUTION):
-        sla.stop(case=case, kind=kind, appeal=appeal)
-    _tell(appeal, actor, what, reason)
-    notices.of_appeal_outcome(appeal)
-
-
-def _exception(appeal: Appeal, reviewer: User, actor: User, reason: str) -> dict[str, Any]:
-    """What makes somebody who took part the reviewer. Raises NotPermitted unless it is really the last way."""
-    case = appeal.decision.case
-    if appeal_reviewers.eligible(appeal):
-        raise acts.refused(case, actor, f"{reviewer} had a part in this case. Somebody who had none is there.")
-    if not permissions.may(actor, permissions.ADMIT_APPEAL):
-        message = f"To let somebody decide who had a part needs the permission {permissions.ADMIT_APPEAL}."
-        raise acts.refused(case, actor, message)
-    if reviewer.pk in conflicts.logins_of(actor):
-        raise acts.refused(case, actor, "Nobody makes the exception for themselves. Ask a colleague.")
-    return {"is_exception": True, "exception_by": actor, "exception_reason": reason[:500]}
-
-
-def _nothing_found(decision: Decision, reasons: str) -> Proposal:
-    return Proposal(finding=Decision.Finding.NO_VIOLATION, category=decision.category, facts=reasons)
-
-
-def _end_stay(appeal: Appeal, actor: User | None, reason: str) -> bool:
-    if not Appeal.objects.filter(pk=appeal.pk, is_stayed=True).update(is_stayed=False):
-        return False
-    appeal.is_stayed = False
-    stays.unstay(decision=appeal.decision, actor=actor, reason=reason)
-    return True
-
-
-def _check_lead(appeal: Appeal, actor: User, reason: str, to: str) -> None:
-    acts.require_reason(reason)
-    _require(appeal, actor, permissions.ADMIT_APPEAL, to)
-    conflicts.refuse(case=appeal.decision.case, actor=actor)
-
-
-def _require(appeal: Appeal, actor: User, permission: str, to: str) -> None:
-    acts.require(case=appeal.decision.case, actor=actor, anyone_with=(permission,), to=to)
-
-
-def _require_reviewer(appeal: Appeal, actor: User) -> None:
-    """The reviewer, who still may, and of whom nothing has come to light meanwhile. Raises NotPermitted."""
-    case = appeal.decision.case
-    _require(appeal, actor, permissions.REVIEW_APPEAL, "decide an appeal")
-    if appeal.reviewer_id != actor.pk:
-        raise acts.refused(case, actor, "Only the reviewer to whom it is assigned decides an appeal.")
-    conflicts.refuse(case=case, actor=actor)
-    if not appeal.is_exception and appeal_reviewers.took_part(actor, appeal):
-        raise acts.refused(case, actor, "You had a part in this case, perhaps under another login.")
-
-
-def _change(appeal: Appeal, before: tuple[str, ...], **values: Any) -> None:
-    """Change an appeal if it is still as seen, and the instance with it. Raises IllegalMove, VersionConflict."""
-    if appeal.state not in before:
-        raise IllegalMove(f"An appeal that is {appeal.get_state_display().lower()} does not allow this.")
-    values["version"] = appeal.version + 1
-    same = Appeal.objects.filter(pk=appeal.pk, version=appeal.version, state=appeal.state)
-    if not same.update(**values):
-        raise VersionConflict("Someone was a moment faster. Look at the appeal again.")
-    for name, value in values.items():
-        setattr(appeal, name, value)
-
-
-def _tell(appeal: Appeal, actor: User | None, what: str, reason: str, *, address: str | None = None) -> None:
-    """The event and the audit row. What members do is no act of the desk, so their words stay out of both."""
-    case = appeal.decision.case
-    is_ours = (
-        actor is not None and not Membership.objects.filter(organisation=case.organisation_id, user=actor).exists()
-    )
-    acts.record(
-        case=case,
-        kind=CaseEvent.Kind.APPEAL,
-        actor=actor if is_ours else None,
-        after=f"{appeal.reference}: {what}",
-        reason=reason,
-    )
-    shown = acts.SEALED_REASON if case.category.is_sealed else reason
-    audit.record(
-        actor=actor,
-        action=f"appeal.{what.split()[0]}",
-        target=appeal,
-        reason=shown,
-        organisation=case.organisation,
-        changes={"state": [None, appeal.state]},
-        address=address,
-    )
