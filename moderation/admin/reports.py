@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import linebreaksbr
 from django.template.response import TemplateResponse
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
 from unfold.decorators import action, display
@@ -112,7 +113,7 @@ class ReportAdmin(ReadOnlyAdmin):
         """Without addresses, and without the name of who sent it."""
         if report.purged_at:
             return f"Purged on {report.purged_at:%Y-%m-%d}."
-        return report_texts.masked(report)
+        return linebreaksbr(report_texts.masked(report), autoescape=True)
 
     @display(description="Published at (not a link: look at it with care)")
     def url_text(self, report: Report) -> str:
@@ -153,7 +154,7 @@ class ReportAdmin(ReadOnlyAdmin):
             act=act,
         )
 
-    @action(description="Close", icon="check", permissions=["close"], variant=ActionVariant.PRIMARY)
+    @action(description="Close the report", icon="check", permissions=["close"], variant=ActionVariant.PRIMARY)
     def close(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Say what became of it."""
         report = self._report(request, object_id)

@@ -76,8 +76,9 @@ def test_only_who_may_open_cases_types_mail_in(rex: User, ben: User, browse: Bro
 
 
 def test_a_reviewer_reads_what_was_said_without_who_said_it(rex: User, browse: Browse) -> None:
-    report = submit(email=CANARY, description=f"{TEXT} Ask {CANARY}.", accused="Globex")
+    report = submit(email=CANARY, description=f"{TEXT} Ask {CANARY}.\nAnd <b>soon</b>.", accused="Globex")
     page = html(browse(rex), pages.change(report))
+    assert "<br>And &lt;b&gt;soon" in pages.text(browse(rex).get(pages.change(report)))
     for shown in ("day and night. Ask [hidden]", "Globex", "mock-gpt", report.case.reference):
         assert shown in page
     assert "canary" not in page
