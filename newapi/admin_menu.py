@@ -115,6 +115,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Clocks", "timer", "moderation.slaclock"),
             ("Calendar", "date_range", "moderation.calendarversion"),
             ("Duty roster", "event_available", "moderation.dutyshift"),
+            ("Transparency", "insights", "moderation.transparencyreport"),
         ),
     ),
     (

@@ -35,6 +35,7 @@ from moderation.admin import (
     sealed,
     signal_panels,
     signals,
+    transparency,
     truth_panels,
 )
 
@@ -73,5 +74,6 @@ __all__ = [
     "sealed",
     "signal_panels",
     "signals",
+    "transparency",
     "truth_panels",
 ]

@@ -24,6 +24,7 @@ from newapi.portal.views import (
     standing,
     statement,
     top_ups,
+    transparency,
     usage,
 )
 
@@ -36,6 +37,9 @@ urlpatterns = [
     path("", home.home, name="home"),
     path("models", home.models, name="my_models"),
     path("policy", policy.policy, name="policy"),
+    path("transparency", transparency.transparency, name="transparency"),
+    path("transparency/<int:report_id>.csv", transparency.as_csv, name="transparency_csv"),
+    path("transparency/<int:report_id>.json", transparency.as_json, name="transparency_json"),
     path("report", reports.report, name="report"),
     path("report/<str:token>", reports.status, name="report_status"),
     path("api/v1/reports", report_api.Reports.as_view(), name="report_api"),

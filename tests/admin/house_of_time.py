@@ -1,10 +1,10 @@
 """What promises of time leave for people to see: a calendar, a shift, a pause, and that somebody was told."""
 
-from datetime import time, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 from accounts.models import User
 from moderation.models import CalendarVersion, Case, DutyShift, Escalation, SlaClock, SlaPause
-from moderation.services import calendars, duty
+from moderation.services import calendars, duty, transparency
 from newapi.kernel import clock
 
 REASON = "Because the house needs one"
@@ -33,4 +33,7 @@ def fill(*, case: Case, actor: User) -> None:
     )
     resolution = SlaClock.objects.get(case=case, kind=SlaClock.Kind.RESOLUTION)
     SlaPause.objects.create(sla=resolution, why=SlaPause.Why.USER, started_at=start)
+    transparency.make(
+        starts_at=datetime(2026, 1, 1, tzinfo=UTC), ends_at=datetime(2026, 7, 1, tzinfo=UTC), actor=actor, reason=REASON
+    )
     Escalation.objects.create(sla=resolution, percent=50, to=Escalation.To.LEAD, people=1)
