@@ -78,6 +78,7 @@ def durations(period: Period) -> list[dict[str, Any]]:
     stopped = SlaClock.objects.filter(period.of("stopped_at"), appeal=None)
     hours: dict[tuple[str, str], list[float]] = {}
     for kind, level, start, end in stopped.values_list("kind", "case__level", "started_at", "stopped_at"):
+        assert end is not None  # as the period asks for
         for key in ((kind, level), (kind, "")):
             hours.setdefault(key, []).append((end - start) / HOUR)
     return [

@@ -36,11 +36,10 @@ def _lines(figures: dict[str, Any]) -> list[list[Any]]:
         name = [table["id"], table["title"]]
         lines += [[*name, label, HIDDEN if count is None else count] for label, count in table["rows"]]
         lines.append([*name, "total", HIDDEN if table["total"] is None else table["total"]])
-    for share in figures["shares"]:
-        lines.append(["shares", share["title"], "percent", share["percent"]])
+    lines += [["shares", share["title"], "percent", share["percent"]] for share in figures["shares"]]
     for one in figures["durations"]:
-        for name in ("median_hours", "p90_hours"):
-            lines.append(["durations", f"{one['promise']}, {one['level']}", name, one[name]])
+        title = f"{one['promise']}, {one['level']}"
+        lines += [["durations", title, hours, one[hours]] for hours in ("median_hours", "p90_hours")]
     return lines
 
 
