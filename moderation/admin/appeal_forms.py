@@ -12,12 +12,14 @@ from moderation.models import Appeal, Case, Decision
 from moderation.models.notice import NoticeTemplate
 from moderation.services import appeals, templates
 
-_REASONS = {
-    "label": "Reasons",
-    "widget": forms.Textarea,
-    "max_length": appeals.REASONS_MAX,
-    "help_text": "The organisation reads them. Never name, nor quote, whoever reported.",
-}
+
+def _reasons() -> forms.CharField:
+    return forms.CharField(
+        label="Reasons",
+        widget=forms.Textarea,
+        max_length=appeals.REASONS_MAX,
+        help_text="The organisation reads them. Never name, nor quote, whoever reported.",
+    )
 
 
 class EnterForm(PageForm):
@@ -62,7 +64,7 @@ class OutcomeForm(PageForm):
             (Appeal.State.OVERTURNED, "Overturn: lift what it imposed, take back its points"),
         ],
     )
-    reasons = forms.CharField(**_REASONS)
+    reasons = _reasons()
 
 
 class ModifyForm(ProposeForm):
@@ -75,7 +77,7 @@ class ModifyForm(ProposeForm):
         finding.choices = [(Decision.Finding.VIOLATION.value, Decision.Finding.VIOLATION.label)]
         finding.widget = forms.HiddenInput()
         del self.fields["no_notice"], self.fields["no_notice_reason"]
-        self.fields["reasons"] = forms.CharField(**_REASONS)
+        self.fields["reasons"] = _reasons()
 
     def clean(self) -> dict[str, Any]:
         """What begins with the outcome needs no notice of its own: the outcome is one."""

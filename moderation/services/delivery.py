@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from accounts.models import Notice, User
 from accounts.services import notices as messages
@@ -81,17 +81,9 @@ def resend(*, notice: CaseNotice, actor: User, reason: str) -> int:
     return count
 
 
-def _read(rows):  # type: ignore[no-untyped-def]
-    return rows.select_related(
-        "case__category",
-        "case__organisation",
-        "case__assignee",
-        "organisation",
-        "user",
-        "decision",
-        "report__reporter",
-        "template",
-    )
+def _read(rows: QuerySet[CaseNotice]) -> QuerySet[CaseNotice]:
+    of_case = ("case__category", "case__organisation", "case__assignee")
+    return rows.select_related(*of_case, "organisation", "user", "decision", "report__reporter", "template")
 
 
 def _work(notice: CaseNotice) -> bool:

@@ -30,7 +30,8 @@ from moderation.services.notice_values import Values
 from newapi.kernel import clock, nudges
 
 DELIVER = "moderation.tasks.deliver_notices"
-_Kind, _Audience, _Channel = NoticeTemplate.Kind, CaseNotice.Audience, Delivery.Channel
+_Kind = NoticeTemplate.Kind
+_Audience, _Channel = CaseNotice.Audience, Delivery.Channel
 _PLANNED = EnforcementAction.State.PLANNED
 
 
@@ -138,13 +139,15 @@ def rendered(template: NoticeTemplate, values: Values) -> tuple[str, str]:
     return subject[:200], notice_kinds.fill(template.body, values)
 
 
-def _of_appeal(appeal: Appeal, what: str, kind: _Kind, words: Words, values: Values) -> CaseNotice:
+def _of_appeal(appeal: Appeal, what: str, kind: NoticeTemplate.Kind, words: Words, values: Values) -> CaseNotice:
     case = appeal.decision.case
     once = f"appeal:{appeal.pk}:{what}"
     return _to_organisation(once, kind, case, words, values, appeal=appeal, decision=appeal.decision)
 
 
-def _to_organisation(once: str, kind: _Kind, case: Case, words: Words, values: Values, **about: Any) -> CaseNotice:
+def _to_organisation(
+    once: str, kind: NoticeTemplate.Kind, case: Case, words: Words, values: Values, **about: Any
+) -> CaseNotice:
     """By mail, and by webhook where one is on; by a message in the portal when nothing else takes it."""
     hooked = NoticeHook.objects.filter(organisation=case.organisation_id, is_on=True).exists()
     channels = [(_Channel.EMAIL, 0), *([(_Channel.WEBHOOK, 0)] if hooked else []), (_Channel.MESSAGE, 1)]
@@ -152,7 +155,7 @@ def _to_organisation(once: str, kind: _Kind, case: Case, words: Words, values: V
     return _write(once, kind, case, _Audience.ORGANISATION, words, values, channels, about)
 
 
-def _to_reporter(report: Report, what: str, kind: _Kind, words: Words, values: Values) -> CaseNotice:
+def _to_reporter(report: Report, what: str, kind: NoticeTemplate.Kind, words: Words, values: Values) -> CaseNotice:
     """By mail where there is an address; else on the page that the report's own token opens."""
     reporter = report.reporter
     has_address = reporter is not None and bool(reporter.sealed_email or reporter.user_id)
@@ -164,9 +167,9 @@ def _to_reporter(report: Report, what: str, kind: _Kind, words: Words, values: V
 @transaction.atomic
 def _write(
     once: str,
-    kind: _Kind,
+    kind: NoticeTemplate.Kind,
     case: Case,
-    audience: _Audience,
+    audience: CaseNotice.Audience,
     words: Words,
     values: Values,
     channels: Sequence[tuple[Delivery.Channel, int]],
@@ -176,7 +179,7 @@ def _write(
     if told := CaseNotice.objects.filter(once=once).first():
         return told
     template = template_for(kind, words.language)
-    ours = {} if audience == _Audience.ORGANISATION else {"organisation": "", "portal_link": ""}
+    ours: Values = {} if audience == _Audience.ORGANISATION else {"organisation": "", "portal_link": ""}
     subject, body = rendered(template, {**notice_values.common(case, words), **ours, **values})
     now = clock.now()
     notice = CaseNotice.objects.create(

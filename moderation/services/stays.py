@@ -58,7 +58,7 @@ def stay(*, decision: Decision, actor: User, reason: str) -> int:
 
 
 @transaction.atomic
-def unstay(*, decision: Decision, actor: User, reason: str) -> int:
+def unstay(*, decision: Decision, actor: User | None, reason: str) -> int:
     """Let what stood still go on for what was left of its time. Returns how many measures do."""
     resumed = 0
     for action in decision.actions.filter(state=_State.PLANNED, ended_at__isnull=False).select_related("case"):

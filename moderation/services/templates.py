@@ -1,5 +1,7 @@
 """The texts of notices: published version by version, never changed; looked at before, with examples in the gaps."""
 
+import re
+
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
@@ -63,7 +65,7 @@ def publish(
 def check(*, kind: str, language: str, subject: str, body: str) -> tuple[str, str]:
     """Subject and body as they would be kept. Raises ValidationError with everything that is wrong with them."""
     subject, body = " ".join(subject.split()), "\n".join(line.rstrip() for line in body.strip().splitlines())
-    if LANGUAGE.regex.match(language) is None:
+    if re.fullmatch(LANGUAGE.regex, language) is None:
         raise ValidationError({"language": "Such as en, de or zh-Hans."})
     if len(subject) > 200 or len(body) > BODY_MAX:
         raise ValidationError(f"A subject has at most 200 characters, a body {BODY_MAX:,}.")

@@ -27,7 +27,7 @@ _MEASURE = {
     _ACTION.DROPPED: ("dropped", ""),
 }
 _ADVICE = (EnforcementAction.Kind.EDUCATION, EnforcementAction.Kind.WARNING)
-APPEAL_TONES = {
+APPEAL_TONES: dict[str, str] = {
     Appeal.State.UPHELD: "bad",
     Appeal.State.OVERTURNED: "good",
     Appeal.State.MODIFIED: "good",

@@ -65,19 +65,22 @@ def _hook(seat: Seat) -> NoticeHook | None:
 @transaction.atomic
 def _save(request: HttpRequest, seat: Seat, form: NoticeSettingsForm) -> str:
     """All of it or nothing. Returns the secret of a new webhook. Raises ValidationError."""
-    data, said = form.cleaned_data, {"reason": reason_with(""), "address": request.META.get("REMOTE_ADDR")}
+    data, reason, address = form.cleaned_data, reason_with(""), request.META.get("REMOTE_ADDR")
     ways.set_ways(
         organisation=seat.organisation,
         language=data["language"],
         time_zone=data["time_zone"],
         actor=seat.user,
-        **said,
+        reason=reason,
+        address=address,
     )
     hook, secret = _hook(seat), ""
     if data["url"] and (hook is None or not hook.is_on or hook.url != data["url"]):
-        _, secret = hooks.save(organisation=seat.organisation, url=data["url"], actor=seat.user, **said)
+        _, secret = hooks.save(
+            organisation=seat.organisation, url=data["url"], actor=seat.user, reason=reason, address=address
+        )
     elif not data["url"] and hook is not None and hook.is_on:
-        hooks.switch_off(hook=hook, actor=seat.user, **said)
+        hooks.switch_off(hook=hook, actor=seat.user, reason=reason, address=address)
     return secret
 
 
