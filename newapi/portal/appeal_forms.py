@@ -80,6 +80,15 @@ class NoticeSettingsForm(AnswerForm):
         help_text="Where each notice is posted besides, as JSON, signed. https only. Empty: nowhere.",
     )
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # One that the platform has set, and that it alone has texts in, is kept as it is.
+        spoken = self.initial.get("language", "")
+        field = self.fields["language"]
+        assert isinstance(field, forms.ChoiceField)
+        if spoken and spoken not in dict(LANGUAGES):
+            field.choices = [*LANGUAGES, (spoken, spoken)]
+
     def clean_time_zone(self) -> str:
         """A name that exists."""
         name: str = self.cleaned_data["time_zone"].strip()
