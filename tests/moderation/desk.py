@@ -42,6 +42,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "auditor": ("view_case", "view_decision", "view_demand", "view_report", "verify_chain"),
 }
+# To find people and organisations in the fields of forms.
+PICKERS = ("view_user", "view_organisation")
 # What PA-RATE, an L3, asks for at a first act.
 WARNING = Step("warning")
 SUSPENSION = Step("suspend_organisation", days=7)
@@ -51,8 +53,7 @@ def worker(name: str, role: str) -> User:
     """A person of the desk, with the permissions of a role by a group."""
     user = cast.person(name, is_staff=True)
     group, _ = Group.objects.get_or_create(name=role)
-    permissions = Permission.objects.filter(content_type__app_label="moderation", codename__in=GROUPS[role])
-    group.permissions.set(permissions)
+    group.permissions.set(Permission.objects.filter(codename__in=(*GROUPS[role], *PICKERS)))
     user.groups.add(group)
     return user
 

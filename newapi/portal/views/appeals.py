@@ -50,7 +50,6 @@ def by_link(request: HttpRequest, token: str) -> HttpResponse:
     def answer(context: dict[str, Any], status: int) -> HttpResponse:
         response = render(request, "portal/appeal_by_link.html", context, status=status)
         response["Cache-Control"] = "private, no-store"
-        response["Referrer-Policy"] = "no-referrer"
         response["X-Robots-Tag"] = "noindex"
         return response
 
