@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 from html import unescape
 from typing import Any
 
@@ -16,11 +17,12 @@ from django.test import Client
 
 import newapi.urls  # noqa: F401 - puts the admin site together
 from accounts.models import AuditEvent, Notice, Organisation, User
-from moderation import tasks
+from moderation import legal_fields, tasks
 from moderation.models import Case, CaseEvent, CaseNotice, Report
-from moderation.services import decisions, reports
+from moderation.services import decisions, reports, transparency
 from moderation.services.decisions import Proposal
 from newapi.kernel import clock
+from newapi.portal import urls as portal
 from tests import cast
 from tests.admin import pages
 from tests.moderation import desk
@@ -105,12 +107,18 @@ def test_no_page_of_the_accused_names_who_reported(
     report: Report, rex: User, lea: User, ada: User, ben: User, acme: Organisation
 ) -> None:
     _decide(report, rex, lea)
+    paths = [str(one.pattern) for one in portal.urlpatterns if str(one.pattern).count("<") == 1]
+    paths = [path.replace("<slug:slug>", "acme") for path in paths if "<slug:slug>" in path]
+    seen = []
     for user in (ada, ben):
         client = browse(user)
-        for path in ("", "notices", "keys", "usage", "standing", "cases", "calls", "approvals"):
-            answer = client.get(f"/o/acme/{path}")
-            if answer.status_code == 200:
-                clean(answer.content.decode(), path)
+        for path in paths:
+            answer = client.get(f"/{path}", follow=True)
+            clean(answer.content.decode(), path)
+            seen += [path] if answer.status_code == 200 else []
+    # The page on which the organisation reads of its cases is among them.
+    assert "o/acme/standing" in seen
+    assert len(set(seen)) > 10
 
 
 def test_no_page_list_search_or_download_of_the_admin_names_who_reported(
@@ -162,6 +170,17 @@ def test_a_download_of_reporters_names_nobody(report: Report, lea: User) -> None
     text = client.post(pages.list_of(model), sent).content.decode()
     clean(text, "download")
     assert "user" not in text.splitlines()[0]
+
+
+def test_nothing_that_is_handed_to_authorities_or_published_names_who_reported(
+    report: Report, rex: User, lea: User, acme: Organisation
+) -> None:
+    _decide(report, rex, lea)
+    starts_at, ends_at = clock.now() - timedelta(days=30), clock.now() + timedelta(hours=1)
+    for case in (None, report.case):
+        scope = legal_fields.Scope(acme, case, starts_at, ends_at)
+        clean(json.dumps(legal_fields.read(list(legal_fields.FIELDS), scope)), "export")
+    clean(json.dumps(transparency.compute(starts_at=starts_at, ends_at=ends_at)), "transparency report")
 
 
 def test_no_log_line_names_who_reported(
