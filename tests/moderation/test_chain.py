@@ -12,15 +12,18 @@ from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, models, transaction
+from django.test import Client
+from django.urls import reverse
 
 from accounts.models import AuditEvent, Notice, Organisation, User
 from bench.moderation_data import fill
-from moderation import chain
+from moderation import chain, permissions
 from moderation.models import Case, CaseEvent, ChainRoot, ChainRootLine, CustodyEntry, Evidence, SealedLook
 from moderation.services import cases, chain_export, chain_runs, chains, evidence, sealed, sla
 from moderation.tasks import sign_chains, verify_chains
 from newapi.kernel import clock, signing
 from tests import cast
+from tests.admin import pages
 from tests.moderation import desk, tampering
 
 pytestmark = pytest.mark.django_db
@@ -398,3 +401,69 @@ def test_the_benchs_builder_makes_chains_that_verify_and_clocks_that_the_sweep_t
     assert chains.verify() == []
     assert not Evidence.objects.exists()
     assert cast.person("after").pk > 0
+
+
+# --- The admin's pages
+
+
+@pytest.fixture
+def auditor(categories: None) -> User:
+    """Verifies chains."""
+    return desk.grant(desk.worker("aud", "auditor"), permissions.VERIFY_CHAIN)
+
+
+@pytest.mark.req("MOD-34")
+def test_a_root_is_exported_as_a_file_that_proves_itself(client: Client, case: Case, auditor: User) -> None:
+    root = chains.make_root()
+    assert root is not None
+    client.force_login(auditor)
+    assert bytes(root.hash).hex() in pages.text(client.get(pages.change(root)))
+    response = pages.send(client, pages.act(root, "export"))
+    assert response["Content-Disposition"] == 'attachment; filename="chain-root-1.json"'
+    assert list(chain_export.check(json.loads(response.content))) == []
+    assert case.summary not in response.content.decode()
+    assert AuditEvent.objects.get(action="chain_root.export").actor == auditor
+
+
+@pytest.mark.req("MOD-34")
+def test_the_verifier_is_started_on_the_page_and_followed_to_its_end(client: Client, case: Case, auditor: User) -> None:
+    client.force_login(auditor)
+    url, start = pages.list_of(ChainRoot), reverse("admin:moderation_chainroot_verify_now")
+    progress = reverse("admin:moderation_chainroot_progress")
+    assert "Not verified yet" in pages.text(client.get(url))
+    assert "Verify now" in pages.text(client.get(url))
+    assert pages.send(client, start).status_code == 302
+    assert client.get(progress).json()["state"] == "asked"
+    assert "Waits for a worker" in pages.text(client.get(url))
+    assert "under way" in pages.text(pages.send(client, start))
+    chain_runs._tell("running", done=1, total=4)
+    said = client.get(progress).json()
+    assert (said["percent"], said["words"], said["is_done"]) == (25, "1 of 4 events.", False)
+    assert verify_chains() == 0
+    said = client.get(progress).json()
+    assert (said["percent"], said["is_done"]) == (100, True)
+    assert "4 events on" in said["words"]
+    assert "all is well" in pages.text(client.get(url))
+    change(case.events.get(number=2), reason="x")
+    verify_chains()
+    assert "Event 2 is not what was written" in pages.text(client.get(url))
+
+
+@pytest.mark.req("MOD-34")
+def test_without_the_right_nobody_starts_follows_or_exports(client: Client, case: Case, rex: User) -> None:
+    root = chains.make_root()
+    assert root is not None
+    client.force_login(rex)
+    for url in (
+        pages.list_of(ChainRoot),
+        pages.change(root),
+        pages.act(root, "export"),
+        reverse("admin:moderation_chainroot_verify_now"),
+        reverse("admin:moderation_chainroot_progress"),
+    ):
+        assert client.get(url).status_code == 403, url
+    viewer = desk.grant(desk.worker("vic", "intake"), "moderation.view_chainroot")
+    client.force_login(viewer)
+    assert client.get(pages.change(root)).status_code == 200
+    assert client.post(pages.act(root, "export"), {"reason": pages.REASON}).status_code == 403
+    assert client.post(reverse("admin:moderation_chainroot_verify_now"), {"reason": pages.REASON}).status_code == 403
