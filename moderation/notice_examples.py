@@ -29,7 +29,7 @@ EXAMPLES: Mapping[str, str] = {
     "effect_time": "21 November 2026, 14:00 (UTC) at the earliest, and not before this notice was sent",
     "lapse": "It ends by itself on 24 November 2026, 14:00 (UTC) unless a decision is made before.",
     "lifted_at": "22 November 2026, 09:30 (UTC)",
-    "reason": "The key was rotated, and the mails have stopped.",
+    "reason": "It was ended before its time.",
     "demand": "Q-2026-000007",
     "demand_kind": "A corrective action",
     "request": "Tell us how you make sure that recipients have agreed.",

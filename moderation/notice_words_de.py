@@ -72,6 +72,8 @@ WORDS = {
     "outcome.modified": "Die Entscheidung wird geändert.",
     "outcome.withdrawn": "Der Einspruch wurde zurückgenommen. Die Entscheidung bleibt bestehen.",
     "outcome.rejected_late": "Der Einspruch kam zu spät. Die Entscheidung bleibt bestehen.",
+    "lifted.no_violation": "Wir haben keinen Verstoß festgestellt.",
+    "lifted.early": "Sie wurde vor ihrer Zeit beendet.",
     "measures.lifted": "Nichts, was die Entscheidung auferlegt hat, gilt noch.",
     "late": (
         "Er ist am {received} eingegangen. Die Frist endete mit dem {deadline}. Wenn Sie etwas gehindert hat, "

@@ -70,6 +70,8 @@ WORDS = {
     "outcome.modified": "The decision is changed.",
     "outcome.withdrawn": "The appeal was withdrawn. The decision stands.",
     "outcome.rejected_late": "The appeal came too late. The decision stands.",
+    "lifted.no_violation": "We have found no violation.",
+    "lifted.early": "It was ended before its time.",
     "measures.lifted": "Nothing that the decision imposed holds any more.",
     "late": (
         "It came in on {received}. The window ended with {deadline}. "

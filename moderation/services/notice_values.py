@@ -77,12 +77,13 @@ def of_interim(action: EnforcementAction, words: Words) -> Values:
     }
 
 
-def of_lifted(action: EnforcementAction, reason: str, words: Words) -> Values:
-    """What has ended, when, and why."""
+def of_lifted(action: EnforcementAction, words: Words) -> Values:
+    """What has ended, when, and why by its kind. What a colleague gave as reason is for the record, not for others."""
+    found_nothing = action.case.state == Case.State.NO_VIOLATION
     return {
         "measures": measures([action], words),
         "lifted_at": words.moment(action.ended_at or clock.now()),
-        "reason": discreet(reason, action.case.organisation, words),
+        "reason": words.say("lifted.no_violation" if found_nothing else "lifted.early"),
     }
 
 
@@ -158,6 +159,11 @@ def discreet(text: str, organisation: Organisation | None, words: Words) -> str:
     known = ours | set(members.values_list("email", flat=True))
     hidden = words.say("withheld")
     return _EMAIL.sub(lambda found: found[0] if found[0].lower() in known else hidden, text).strip()
+
+
+def as_read(text: str, organisation: Organisation | None) -> str:
+    """The same for the pages of an organisation."""
+    return discreet(text, organisation, words_for(organisation))
 
 
 def absolute(path: str) -> str:

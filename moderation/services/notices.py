@@ -25,7 +25,7 @@ from moderation.models import (
     Report,
 )
 from moderation.notice_words import DEFAULT, Words
-from moderation.services import appeal_window, events, notice_values
+from moderation.services import acts, appeal_window, events, notice_values
 from moderation.services.notice_values import Values
 from newapi.kernel import clock, nudges
 
@@ -55,9 +55,10 @@ def of_interim(action: EnforcementAction) -> CaseNotice:
 
 
 def of_lifted(action: EnforcementAction, reason: str) -> CaseNotice:
-    """Tell that a measure has ended before its time. The organisation reads the reason."""
+    """Tell that a measure has ended before its time. `reason` is the colleague's: it stays in the case's story."""
+    acts.require_reason(reason)
     words = notice_values.words_for(action.case.organisation)
-    values = notice_values.of_lifted(action, reason, words)
+    values = notice_values.of_lifted(action, words)
     return _to_organisation(f"lifted:{action.pk}", _Kind.LIFTED, action.case, words, values, decision=action.decision)
 
 

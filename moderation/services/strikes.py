@@ -124,7 +124,9 @@ def void(*, decision: Decision, actor: User | None, reason: str) -> int:
 
 
 def _locked(record: ConductRecord) -> ConductRecord:
-    return ConductRecord.objects.select_for_update(of=("self",)).select_related("organisation", "user").get(pk=record.pk)
+    return (
+        ConductRecord.objects.select_for_update(of=("self",)).select_related("organisation", "user").get(pk=record.pk)
+    )
 
 
 def _worst(decision: Decision) -> Level:

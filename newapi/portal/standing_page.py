@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 from accounts.models import NoticeRead
 from accounts.permissions import Right
 from moderation.models import Appeal, CaseNotice, Decision, Demand, EnforcementAction, Strike
-from moderation.services import appeals
+from moderation.services import appeals, notice_values
 from newapi.kernel import clock
 from newapi.portal.seats import Seat
 
@@ -60,20 +60,28 @@ class DecisionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class DemandRow:
+    """A demand, and what it asks as the organisation may read it."""
+
+    demand: Demand
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class StandingOf:
     """Everything on the page. `points`: those of the organisation that count now."""
 
     decisions: list[DecisionRow]
     strikes: list[Strike]
     points: int
-    demands: list[Demand]
+    demands: list[DemandRow]
     notices: list[CaseNotice]
 
     @property
     def is_good(self) -> bool:
         """Whether nothing is held against the organisation now: no points, no demand due, no measure in force."""
         stands = any(row.tone for one in self.decisions for row in one.measures if one.decision.state == "issued")
-        return not (self.strikes or stands or any(demand.state in _DUE for demand in self.demands))
+        return not (self.strikes or stands or any(row.demand.state in _DUE for row in self.demands))
 
 
 def read(seat: Seat) -> StandingOf:
@@ -83,7 +91,7 @@ def read(seat: Seat) -> StandingOf:
         decisions=[_row(seat, decision) for decision in _decisions(seat)[:ROWS_MAX]],
         strikes=strikes,
         points=sum(strike.points for strike in strikes if strike.record.user_id is None),
-        demands=list(_demands(seat)[:ROWS_MAX]),
+        demands=[demand_row(demand) for demand in _demands(seat)[:ROWS_MAX]],
         notices=list(notices_of(seat)[:ROWS_MAX]),
     )
 
@@ -107,6 +115,16 @@ def decision_of(seat: Seat, reference: str) -> Decision | None:
 def demand_of(seat: Seat, reference: str) -> Demand | None:
     """A demand on the organisation."""
     return _demands(seat).filter(reference=reference).first()
+
+
+def demand_row(demand: Demand) -> DemandRow:
+    """A demand without what could name a reporter."""
+    return DemandRow(demand, notice_values.as_read(demand.text, demand.organisation))
+
+
+def reasons_of(appeal: Appeal | None) -> str:
+    """The reasons of an outcome, likewise."""
+    return notice_values.as_read(appeal.outcome_reason, appeal.decision.case.organisation) if appeal else ""
 
 
 def measures_of(decision: Decision) -> list[MeasureRow]:

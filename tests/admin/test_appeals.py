@@ -255,7 +255,7 @@ def test_a_text_is_looked_at_then_published_and_a_wrong_one_is_refused_on_the_pa
     tess = desk.allowed(cast.person("tess", is_staff=True), "add_noticetemplate", *LOOK)
     client = logged_in(tess)
     text = NoticeTemplate.objects.get(kind="lifted", language="en")
-    assert "The key was rotated" in pages.text(client.get(pages.change(text)))
+    assert "It was ended before its time." in pages.text(client.get(pages.change(text)))
     url = pages.act(text, "publish_next")
     shown = pages.fields(client, url)
     assert (shown["body"].splitlines(), shown["expected_version"]) == (text.body.splitlines(), "1")

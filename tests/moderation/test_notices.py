@@ -262,7 +262,8 @@ def test_an_interim_measure_is_told_without_what_the_suspicion_rests_on(acme: Or
     assert case.summary not in told.body
     interim.release(action=action, actor=sue, reason="Nothing behind it.")
     lifted = CaseNotice.objects.get(once=f"lifted:{action.pk}")
-    assert "Nothing behind it." in lifted.body
+    assert "It was ended before its time." in lifted.body
+    assert "Nothing behind it." not in lifted.body
 
 
 @pytest.mark.req("MOD-10", "MOD-09")

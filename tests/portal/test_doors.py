@@ -25,6 +25,8 @@ MATRIX = {
     "/o/acme/models": EVERYONE,
     "/o/acme/keys": EVERYONE,
     "/o/acme/notices": EVERYONE,
+    "/o/acme/standing": EVERYONE,
+    "/o/acme/notice-settings": {**EVERYONE, "billing": 403, "member": 403, "viewer": 403},
     "/o/acme/balance": {**EVERYONE, "member": 403, "viewer": 403},
     "/o/acme/statement": {**EVERYONE, "member": 403, "viewer": 403},
     "/o/acme/keys/new": {**EVERYONE, "billing": 403, "viewer": 403},

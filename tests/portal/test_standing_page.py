@@ -218,6 +218,28 @@ def test_markup_in_facts_and_answers_stays_text(acme: Organisation, ada: User, r
     assert "<script>alert(1)" not in html(log_in(ada), f"{PAGE}/notices/{notice.pk}")
 
 
+@pytest.mark.req("MOD-09")
+@pytest.mark.edge(34)
+def test_edge_34_an_address_quoted_in_a_demand_or_in_reasons_stands_on_no_page(
+    acme: Organisation, ada: User, rex: User, log_in: LogIn
+) -> None:
+    canary = "bob.reporter@victims.example"
+    decision = told(acme, rex)
+    case, due = desk.in_review(acme, rex, "PA-LOAD"), clock.now() + timedelta(days=7)
+    demand = demands.ask(case=case, kind="information", text=f"{canary} wrote to us.", due_at=due, actor=rex)
+    appeal = appeals.submit(decision=decision, grounds="No", via="portal", user=ada)
+    rita = desk.allowed(desk.worker("rita", "auditor"), "review_appeal")
+    appeals.assign(appeal=appeal, reviewer=rita, actor=rita, reason="My turn")
+    appeals.start_review(appeal=appeal, actor=rita)
+    appeals.decide(appeal=appeal, outcome="upheld", reasons=f"{canary} has proof.", actor=rita)
+    client = log_in(ada)
+    paths = [PAGE, f"{PAGE}/demands/{demand.reference}", f"{PAGE}/decisions/{decision.reference}/appeal"]
+    paths += [f"{PAGE}/notices/{notice.pk}" for notice in CaseNotice.objects.all()]
+    for path in [*paths, appeals.link(decision)]:
+        assert canary not in html(client, path), path
+    assert "[e-mail address withheld] has proof." in html(client, paths[2])
+
+
 # ---- By link
 
 

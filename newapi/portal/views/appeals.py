@@ -78,6 +78,7 @@ def _page(
         "appeal_tone": standing_page.APPEAL_TONES.get(appeal.state, "warn") if appeal else "",
         "measures": [] if is_discreet else standing_page.measures_of(decision),
         "is_discreet": is_discreet,
+        "reasons": standing_page.reasons_of(appeal),
         "why_not": "" if appeal else appeals.why_not(decision),
         "until": until,
         "is_late": clock.now() >= until,

@@ -68,7 +68,8 @@ def demand(request: HttpRequest, seat: Seat, reference: str) -> HttpResponse:
         if form.is_valid() and _answered(request, seat, asked, form):
             messages.success(request, "Sent. A person reads your answer; you will be told what comes of it.")
             return redirect("portal:standing", seat.organisation.slug)
-    context = {"demand": asked, "form": form, "is_asked": asked.state in _ASKED}
+    text = standing_page.demand_row(asked).text
+    context = {"demand": asked, "text": text, "form": form, "is_asked": asked.state in _ASKED}
     return page(request, seat, "portal/demand.html", "standing", context, status=400 if form.errors else 200)
 
 
