@@ -13,6 +13,7 @@ from unfold.decorators import display
 from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.requests import actor_of
 from moderation import board
+from moderation.admin.sealing import Sealing
 from moderation.models import SlaClock, SlaPause
 from moderation.selectors import without_sealed
 from newapi.kernel import clock
@@ -141,7 +142,7 @@ class WhoseFilter(DropdownFilter):
 
 
 @admin.register(SlaClock)
-class SlaClockAdmin(ReadOnlyAdmin):
+class SlaClockAdmin(Sealing, ReadOnlyAdmin):
     """Promises of time. They are set, advanced and stopped by what happens to the case."""
 
     list_display = ("case", "kind", "reading", "due_at", "stopped_at", "breached_at")

@@ -10,6 +10,7 @@ from unfold.decorators import display
 
 from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.requests import actor_of
+from moderation.admin.sealing import Sealing
 from moderation.models import Decision
 from moderation.selectors import without_sealed
 
@@ -23,7 +24,7 @@ _STATE = {
 
 
 @admin.register(Decision)
-class DecisionAdmin(ReadOnlyAdmin):
+class DecisionAdmin(Sealing, ReadOnlyAdmin):
     """What waits for a second person is found here by its state."""
 
     list_display = ("reference", "case", "state_label", "finding", "level", "proposed_by", "decided_by", "issued_at")

@@ -4,7 +4,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import action, display
@@ -15,8 +14,8 @@ from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of
 from moderation import permissions
+from moderation.admin.sealing import Sealing
 from moderation.models import Demand
-from moderation.selectors import without_sealed
 from moderation.services import demands
 
 _STATE = {
@@ -30,7 +29,7 @@ _STATE = {
 
 
 @admin.register(Demand)
-class DemandAdmin(ReadOnlyAdmin):
+class DemandAdmin(Sealing, ReadOnlyAdmin):
     """Asked on the page of a case; judged here."""
 
     list_display = ("reference", "kind", "state_label", "organisation", "case", "due_at")
@@ -46,10 +45,6 @@ class DemandAdmin(ReadOnlyAdmin):
               "asked_by", "asked_at", "due_at", "answer", "answered_by", "answered_at", "judged_by", "judged_at",
               "overdue_at")  # fmt: skip
     actions_detail = ("accept", "reject", "withdraw")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Demand]:
-        """Without those of sealed cases, for whom these are sealed."""
-        return without_sealed(super().get_queryset(request), actor_of(request), case="case__")
 
     @display(description="State", label=_STATE, ordering="state")
     def state_label(self, demand: Demand) -> str:

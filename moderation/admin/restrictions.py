@@ -22,8 +22,8 @@ from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of
 from moderation.admin.restriction_forms import ImposeForm
+from moderation.admin.sealing import Sealing
 from moderation.models import Restriction
-from moderation.selectors import without_sealed
 from moderation.services import restrictions
 from newapi.kernel import clock
 
@@ -53,7 +53,7 @@ class StateFilter(DropdownFilter):
 
 
 @admin.register(Restriction)
-class RestrictionAdmin(ReadOnlyAdmin):
+class RestrictionAdmin(Sealing, ReadOnlyAdmin):
     """Imposing is adding. There is no change: lift it and impose another."""
 
     list_display = ("organisation", "what", "effect", "state", "category_code", "case", "starts_at", "until",
@@ -73,10 +73,6 @@ class RestrictionAdmin(ReadOnlyAdmin):
     fields = ("organisation", "what", "effect", "state_text", "category", "case", "reason", "starts_at", "until",
               "imposed_by", "created_at", "lifted_at", "lifted_by")  # fmt: skip
     actions_detail = ("lift",)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Restriction]:
-        """Without those of sealed cases, for whom they are sealed."""
-        return without_sealed(super().get_queryset(request), actor_of(request), case="case__")
 
     def has_add_permission(self, request: HttpRequest, obj: AnyModel | None = None) -> bool:
         """Imposing."""

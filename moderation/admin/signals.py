@@ -23,6 +23,7 @@ from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from moderation import permissions
+from moderation.admin.sealing import Sealing
 from moderation.models import Case, DetectorRule, Signal
 from moderation.selectors import without_sealed
 from moderation.services import signals
@@ -48,7 +49,7 @@ class DetectorFilter(DropdownFilter):
 
 
 @admin.register(Signal)
-class SignalAdmin(ReadOnlyAdmin):
+class SignalAdmin(Sealing, ReadOnlyAdmin):
     """Nobody adds or edits a signal; a person says whether it was right."""
 
     list_display = (

@@ -1,4 +1,4 @@
-"""Reading sealed cases: by two persons, for hours, every look on record; nothing of them is found or leaves elsewhere."""
+"""Reading sealed cases: by two persons, for hours, each look on record; nothing of them is found or leaves otherwise."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -310,6 +310,22 @@ def test_no_list_search_or_download_of_a_superuser_holds_anything_of_it(
         response = client.post(url, sent)
         assert "the-canary" not in pages.text(response)
         assert filled.reference not in pages.text(response)
+
+
+@pytest.mark.req("MOD-40")
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.model_name)
+def test_the_grant_alone_opens_no_page_of_any_part_of_it(
+    filled: Case, log_in: Callable[[User], Client], model: type
+) -> None:
+    koa = desk.grant(desk.worker("koa", "child safety"), f"moderation.view_{model._meta.model_name}")
+    client = log_in(koa)
+    row = model._default_manager.first()
+    page = pages.text(client.get(pages.list_of(model)))
+    assert "the-canary" not in page
+    if row is not None and model not in OPEN_RECORDS:
+        response = client.get(pages.change(row))
+        assert response.status_code == 302
+        assert response["Location"] == f"{pages.add(Unsealing)}?case={filled.pk}"
 
 
 @pytest.mark.req("MOD-40")
