@@ -1,11 +1,11 @@
-"""What a reviewer needs beside a case: whose history it is, what is in force, what is asked, what was reported."""
+"""What a reviewer needs beside a case: whose history it is, what is in force, what is asked."""
 
 from django.db.models import Model
 from django.http import HttpRequest
 
 from accounts.admin import panels
 from accounts.admin.pages import list_url, object_url
-from moderation.models import Case, Demand, EnforcementAction, Report, Signal
+from moderation.models import Case, Demand, EnforcementAction
 from moderation.services import measures, strikes
 
 ROWS_MAX = 5
@@ -65,22 +65,6 @@ def asked_in(request: HttpRequest, obj: Model) -> panels.Panel | None:
         lines=lines,
         links=tuple(panels.Link(demand.reference, object_url(demand), "contact_support") for demand in asked),
     )
-
-
-@panels.on(Case)
-def came_in(request: HttpRequest, obj: Model) -> panels.Panel | None:
-    """How often it was reported and noticed; never by whom."""
-    assert isinstance(obj, Case)
-    reports, signals = Report.objects.filter(case=obj).count(), Signal.objects.filter(case=obj).count()
-    if not reports and not signals:
-        return None
-    links = []
-    if reports and request.user.has_perm("moderation.view_report"):
-        links.append(panels.Link("Reports", list_url(Report, case__id__exact=obj.pk), "flag"))
-    if signals and request.user.has_perm("moderation.view_signal"):
-        links.append(panels.Link("Signals", list_url(Signal, case__id__exact=obj.pk), "sensors"))
-    lines = (("Reports", str(reports)), ("Signals", str(signals)))
-    return panels.Panel(title="Came in", lines=lines, links=tuple(links))
 
 
 def _state(action: EnforcementAction, running: set[int]) -> str:

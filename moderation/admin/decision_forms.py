@@ -1,13 +1,14 @@
 """What deciding needs to be told: the finding, its grounds, and up to three measures of the ladder."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminSelectMultipleWidget, UnfoldAdminSelectWidget
 
-from accounts.admin.fields import picker
+from accounts.admin.fields import picker, style
 from accounts.admin.reasons import PageForm, ReasonedForm
 from accounts.models import APIKey, Membership, Project
 from channels.models import Model
@@ -64,6 +65,16 @@ def _targets(case: Case, kind: str) -> Iterator[tuple[str, str]]:
             yield feature, feature
 
 
+def _shown_when(name: str) -> str:
+    """When the page shows a field: of a violation, and a number beside a measure only where the measure takes one."""
+    part, _, row = name.rpartition("_")
+    takes = {"days": "takes_days", "rate": "takes_rate"}.get(part)
+    if takes is None:
+        return _IS_VIOLATION
+    kinds = json.dumps([str(kind) for kind, measure in MEASURES.items() if getattr(measure, takes)])
+    return f"{_IS_VIOLATION} && {kinds}.includes(measure_{row}.split(':')[0])"
+
+
 class ProposeForm(SeenForm):
     """A decision as somebody proposes it."""
 
@@ -78,6 +89,7 @@ class ProposeForm(SeenForm):
         PolicyCategory.objects.none(),
         label="Also cited",
         required=False,
+        widget=UnfoldAdminSelectMultipleWidget,
         help_text="Further codes of the policy. However many: one strike, of the worst.",
     )
     facts = forms.CharField(
@@ -129,7 +141,7 @@ class ProposeForm(SeenForm):
         for name in self.fields:
             if name not in ("finding", "category", "facts", "private_reasoning", "is_automated", "expected_version"):
                 # Read by the page's template.
-                setattr(self.fields[name], "shown_when", _IS_VIOLATION)  # noqa: B010
+                setattr(self.fields[name], "shown_when", _shown_when(name))  # noqa: B010
         first = [f"{part}_{row}" for row in range(ROWS) for part in ("measure", "days", "rate")]
         self.order_fields(["finding", "category", "further", "facts", *first, "deviation_reason"])
 
@@ -142,29 +154,32 @@ class ProposeForm(SeenForm):
                 required=False,
                 choices=offered,
                 initial=initial,
-                widget=UnfoldAdminSelectWidget,
+                widget=UnfoldAdminSelectWidget(attrs={"x-model": f"measure_{row}"}),
             ),
             f"days_{row}": forms.IntegerField(
                 label=f"For days ({number})",
                 required=False,
                 min_value=1,
                 initial=step.days if step else None,
-                help_text="Where it ends by itself. Empty: for good, or until lifted.",
+                help_text="Empty: for good, or until lifted.",
             ),
             f"rate_{row}": forms.IntegerField(
                 label=f"Calls a minute ({number})",
                 required=False,
                 min_value=1,
                 initial=step.rate_per_minute if step else None,
-                help_text="Of a limited rate only.",
+                help_text="So many still pass.",
             ),
         }
-        self.fields.update(fields)
+        for name, field in fields.items():
+            style(field)
+            self.fields[name] = field
 
     @property
     def alpine(self) -> str:
         """What the page's script starts with."""
-        return f"{{ finding: '{self['finding'].value() or Decision.Finding.VIOLATION}' }}"
+        names = ("finding", *(f"measure_{row}" for row in range(ROWS)))
+        return json.dumps({name: str(self[name].value() or "") for name in names})
 
     def clean(self) -> dict[str, Any]:
         """What is hidden for a case where nothing was found does not count."""
