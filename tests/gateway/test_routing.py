@@ -6,6 +6,7 @@ import pytest
 from accounts.models import Organisation
 from billing.models import PriceVersion
 from channels.models import Channel, Model, ModelAlias, ModelFallback, Route
+from moderation.services import restrictions
 from newapi.kernel import clock
 from newapi.kernel.money import NANO
 from tests import cast
@@ -148,6 +149,9 @@ async def test_prompts_with_different_beginnings_are_spread(
     assert len(served_by(await posted())) == 4
 
 
+CHAT = {"messages": [{"role": "user", "content": "Hi"}]}
+
+
 def stand_in(chat_model: Model, mock: MockUpstream, *, output_nano: int = 4 * NANO) -> Model:
     """A second model on a healthy channel, after the first one's."""
     channel = cast.channel("Second", base_url=mock.base_url)
@@ -171,6 +175,27 @@ async def test_a_model_stands_in_when_no_channel_of_the_asked_one_can_and_its_ow
     assert row.cost_nano == (row.input_tokens * NANO + row.output_tokens * 4 * NANO) // 1_000_000
     assert [attempt["status"] for attempt in row.failed_attempts] == [503]
     assert orjson.loads(mock.requests()[-1]["body"])["model"] == "mock-gpt-mini"
+
+
+@pytest.mark.edge(32)
+@pytest.mark.req("MOD-16")
+async def test_edge_32_a_model_that_was_taken_away_is_reached_by_no_alias_and_by_no_fallback(
+    gateway: Gateway, mock: MockUpstream, chat_model: Model, mock_channel: Channel, acme: Organisation
+) -> None:
+    def take_away() -> None:
+        mini = stand_in(chat_model, mock)
+        ModelAlias.objects.create(name="our-best", model=mini)
+        restrictions.impose(organisation=acme, scope="model", target=mini.name, reason="Test", actor=None)
+
+    await in_database(take_away)
+    await change(mock_channel, header_overrides={"x-mock-status": "503"})
+    answers = {name: await gateway.post({**CHAT, "model": name}) for name in ("mock-gpt-mini", "our-best", "mock-gpt")}
+    assert {name: answer.status for name, answer in answers.items()} == {
+        "mock-gpt-mini": 403,
+        "our-best": 403,
+        "mock-gpt": 502,
+    }
+    assert {orjson.loads(request["body"])["model"] for request in mock.requests()} == {"mock-gpt"}
 
 
 async def test_a_model_stands_in_although_the_asked_one_used_up_every_attempt(

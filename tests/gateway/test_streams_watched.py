@@ -133,6 +133,7 @@ AIMS: dict[str, Callable[[Organisation], dict[str, str]]] = {
 }
 
 
+@pytest.mark.edge(31)
 @pytest.mark.req("GW-26")
 @pytest.mark.parametrize("scope", AIMS)
 async def test_a_restriction_of_level_1_cuts_a_running_stream_within_two_seconds_and_bills_what_was_sent(

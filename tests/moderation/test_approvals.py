@@ -102,6 +102,7 @@ def test_an_application_allows_nothing_until_another_person_approves_it(
     assert in_force(globex) == ()
 
 
+@pytest.mark.edge(40)
 @pytest.mark.req("GW-20")
 @pytest.mark.django_db
 def test_the_clock_alone_begins_and_ends_an_approval(acme: Organisation, ada: User, dora: User) -> None:
@@ -117,6 +118,7 @@ def test_the_clock_alone_begins_and_ends_an_approval(acme: Organisation, ada: Us
         assert selectors.approvals_of(organisation_id=acme.pk) == ()
 
 
+@pytest.mark.edge(40)
 @pytest.mark.req("GW-20")
 @pytest.mark.django_db
 def test_every_category_is_approvable_or_not_as_the_policy_says(acme: Organisation, ada: User, root: User) -> None:
