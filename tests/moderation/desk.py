@@ -13,7 +13,7 @@ from tests import cast
 
 # As docs/moderate.md tells an admin to set up the groups.
 REVIEWER = ("view_case", "triage_case", "review_case", "decide_case", "view_decision", "view_demand", "view_report")
-SENIOR = (*REVIEWER, "decide_severe_case", "review_appeal")
+SENIOR = (*REVIEWER, "decide_severe_case", "review_appeal", "view_appeal", "view_casenotice")
 LEAD = (
     *SENIOR,
     "add_case",
