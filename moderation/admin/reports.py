@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import linebreaksbr
 from django.template.response import TemplateResponse
@@ -18,8 +18,8 @@ from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from moderation import permissions
 from moderation.admin.report_forms import CloseForm, EntryForm
-from moderation.admin.sealing import Sealing
 from moderation.models import Report
+from moderation.selectors import without_sealed
 from moderation.services import report_retention, report_texts, reports, sealed
 
 _OUTCOMES = {
@@ -36,7 +36,7 @@ exports.keep_back(Report, "reporter")
 
 
 @admin.register(Report)
-class ReportAdmin(Sealing, ReadOnlyAdmin):
+class ReportAdmin(ReadOnlyAdmin):
     """Its texts stay as they came in. Who sent it is shown to few, for a reason, by an act."""
 
     list_display = ("reference", "outcome_label", "channel", "reported_as", "organisation", "in_case", "received_at")
@@ -52,6 +52,10 @@ class ReportAdmin(Sealing, ReadOnlyAdmin):
     search_help_text = "Reference of the report or the case, task id, or model"
     date_hierarchy = "received_at"
     actions_detail = ("close", "reveal", "purge")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Report]:
+        """Without those of sealed cases, for whom they are sealed."""
+        return without_sealed(super().get_queryset(request), actor_of(request), case="case__")
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Typing in a mail is opening a case."""
