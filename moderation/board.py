@@ -99,10 +99,11 @@ def standing_q(standing: str, now: datetime | None = None) -> Q:
 def _conditions(now: datetime) -> tuple[tuple[str, Q], ...]:
     """What makes a standing, the first that is true. What is left is in time.
 
-    Without empty columns in what is negated: SQL's third truth would drop rows from every standing.
+    Without empty columns in what is negated: SQL's third truth would drop rows from every standing. A broken promise
+    keeps its due moment, so that the index of running clocks by that moment finds all that is late.
     """
     paused = Q(pk__in=SlaPause.objects.filter(ended_at=None).values("sla"))
-    late = Q(breached_at__isnull=False) | Q(due_at__lt=now)
+    late = Q(due_at__lt=now)
     # The sweep has told it, or would have by now.
     overlooked = Q(warned_percent=WARNING_BEFORE, attention_at__isnull=False, attention_at__lt=now)
     at_risk = Q(warned_percent__gte=RISK_PERCENT) | overlooked

@@ -8,7 +8,7 @@ from django.urls import reverse
 from accounts.admin.requests import actor_of
 from billing.admin.adjustments import waiting_count
 from moderation import board
-from moderation.models import Case, SlaClock
+from moderation.models import SlaClock
 from moderation.selectors import without_sealed
 
 # Title, and (title, icon, model) of each item; `model>page` leads to a page of its own, for whoever may view the model.
@@ -176,6 +176,6 @@ def _item(request: HttpRequest, title: str, icon: str, label: str) -> dict[str, 
 
 
 def late_cases(request: HttpRequest) -> int:
-    """How many open cases have a clock that is overdue; one that stands still is not."""
-    late = SlaClock.objects.filter(board.standing_q("late"), case__state__in=Case.OPEN_STATES)
+    """How many cases have a clock that runs and is overdue; one that stands still is not. Asked by every page."""
+    late = SlaClock.objects.filter(board.standing_q("late"))
     return without_sealed(late, actor_of(request), case="case__").values("case").distinct().count()

@@ -267,3 +267,11 @@ def test_the_right_to_change_packs_is_no_right_to_publish_texts() -> None:
     assert policy.switch_pack(pack=PolicyPack.objects.get(code="CN"), is_on=True, actor=keeper, reason=WHY)
     with pytest.raises(NotPermitted):
         published("Softer.", actor=keeper)
+
+
+def test_the_general_pack_is_shipped_in_german_as_well() -> None:
+    for category in PolicyCategory.objects.filter(pack="G"):
+        text = policy.text_in_force(category, "de-AT")
+        assert text is not None, category.code
+        assert text.language == "de", category.code
+    assert policy.text_in_force(desk.category("PO-CULT"), "de").language == "en"
