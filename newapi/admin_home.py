@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import F, Min, Q
 from django.http import HttpRequest
+from django.urls import reverse
 
 from accounts.admin.pages import list_url, object_url
 from accounts.admin.requests import actor_of
@@ -21,7 +22,7 @@ from channels.models import Channel
 from moderation.admin import clocks
 from moderation.models import Case, SlaClock
 from moderation.selectors import without_sealed
-from newapi import admin_charts, admin_news, admin_numbers, admin_start
+from newapi import admin_charts, admin_news, admin_numbers, admin_start, compliance
 from newapi.admin_numbers import Period, Ranked, Sums
 from newapi.kernel import clock, money
 
@@ -224,7 +225,16 @@ def _health(user: Person) -> list[Health]:
         found.append(_verifier())
     if user.has_perm("billing.view_postingfault"):
         found.append(_faults())
+    if user.has_perm("accounts.view_auditevent"):
+        found.append(_handling())
     return found
+
+
+def _handling() -> Health:
+    """Whether abuse can be reported and somebody is there to look at it; the page has the rest of the checklist."""
+    item = compliance.handling()
+    words = "live" if item.is_met else "nobody is on duty"
+    return Health("Abuse handling", words, "success" if item.is_met else "warning", reverse("admin:compliance"))
 
 
 def _channels() -> Health:

@@ -122,6 +122,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "System",
         (
             ("Audit record", "fact_check", "accounts.auditevent"),
+            ("Compliance", "verified_user", "accounts.auditevent>compliance"),
             ("Retention rules", "auto_delete", "accounts.retentionrule"),
             ("Legal holds", "lock_clock", "accounts.legalhold"),
             ("Purged usage", "delete_history", "billing.usagepurge"),

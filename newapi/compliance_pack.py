@@ -1,0 +1,83 @@
+"""Evidence of a period in one archive: the checklist, the channels, the audit record and the promises kept (DSH-08)."""
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import IO, Any
+
+from django.core.exceptions import ValidationError
+from django.db.models import Q, QuerySet
+
+from accounts.models import AuditEvent, User
+from channels import reports
+from moderation.models import SlaClock
+from moderation.selectors import visible_to
+from newapi import compliance
+from newapi.kernel import clock, spreadsheets
+
+PERIOD_MAX = timedelta(days=366)
+# Of the audit record and of the promises each: what a page can wait for. A longer record is taken in parts.
+ROWS_MAX = 200_000
+_AUDIT = ("at", "actor__email", "action", "object_type", "object_id", "object_text", "organisation__name", "reason",
+          "changes")  # fmt: skip
+_CLOCKS = ("case__reference", "appeal__reference", "case__level", "kind", "round", "started_at", "due_at",
+           "stopped_at", "breached_at", "breach_is_inherited")  # fmt: skip
+
+
+def write(file: IO[bytes], *, starts_at: datetime, ends_at: datetime, user: User) -> dict[str, int]:
+    """Write the archive into a file. Returns how many rows each part has. Raises ValidationError.
+
+    The checklist and the channels are as of now, the audit record and the promises of the period. What the person may
+    not see is left out: promises of cases that are not theirs to see.
+    """
+    _check(starts_at, ends_at)
+    of_period = Q(at__gte=starts_at, at__lt=ends_at)
+    audited = AuditEvent.objects.filter(of_period).order_by("at", "pk")
+    touched = Q(started_at__lt=ends_at) & (Q(stopped_at=None) | Q(stopped_at__gte=starts_at))
+    promised = SlaClock.objects.filter(touched).filter(visible_to(user, case="case__")).order_by("started_at", "pk")
+    for rows, name in ((audited, "audit record"), (promised, "list of promises")):
+        if rows.count() > ROWS_MAX:
+            raise ValidationError(f"The {name} of this period has more than {ROWS_MAX:,} rows. Choose a shorter one.")
+    items, channels = compliance.items(), list(reports.compliance_rows())
+    counts = {"checklist.json": len(items), "channels.csv": len(channels)}
+    with zipfile.ZipFile(file, "w", compression=zipfile.ZIP_DEFLATED) as archive:
+        head = {"from": starts_at.isoformat(), "until_before": ends_at.isoformat(), "made": clock.now().isoformat()}
+        told = {**head, "items": [asdict(item) for item in items]}
+        archive.writestr("checklist.json", json.dumps(told, ensure_ascii=False, indent=2) + "\n")
+        archive.writestr("channels.csv", reports.to_csv(channels))
+        counts["audit.csv"] = _csv(archive, "audit.csv", _AUDIT, _values(audited, _AUDIT))
+        counts["sla.csv"] = _csv(archive, "sla.csv", _CLOCKS, _values(promised, _CLOCKS))
+    return counts
+
+
+def _values(rows: QuerySet[Any], columns: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+    return rows.values_list(*columns).iterator(chunk_size=2_000)
+
+
+def _csv(archive: zipfile.ZipFile, name: str, columns: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> int:
+    """Write a part row by row, so that none of it is held in memory as a whole."""
+    count = 0
+    with archive.open(name, "w") as raw, io.TextIOWrapper(raw, encoding="utf-8", newline="") as text:
+        writer = csv.writer(text)
+        writer.writerow([column.replace("__", "_") for column in columns])
+        for row in rows:
+            writer.writerow([spreadsheets.cell(_cell(value)) for value in row])
+            count += 1
+    return count
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds")
+    return json.dumps(value, ensure_ascii=False, sort_keys=True) if isinstance(value, dict) else value
+
+
+def _check(starts_at: datetime, ends_at: datetime) -> None:
+    if ends_at <= starts_at:
+        raise ValidationError({"after": "It ends before it starts."})
+    if ends_at - starts_at > PERIOD_MAX:
+        raise ValidationError({"after": f"At most {PERIOD_MAX.days} days."})
