@@ -310,12 +310,12 @@ def terminated(acme: Organisation, lea: User, boss: User) -> Decision:
     return made
 
 
-def test_the_page_behind_the_link_is_found_by_no_search_engine_and_sends_no_referrer(
+def test_the_page_behind_the_link_is_found_by_no_search_engine_and_tells_no_other_site_its_address(
     acme: Organisation, rex: User
 ) -> None:
     answer = Client().get(appeals.link(told(acme, rex)))
     assert answer["X-Robots-Tag"] == "noindex"
-    assert answer["Referrer-Policy"] == "no-referrer"
+    assert answer["Referrer-Policy"] == "same-origin"
     assert "no-store" in answer["Cache-Control"]
 
 
