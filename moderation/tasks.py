@@ -4,9 +4,9 @@ from celery import shared_task
 
 from moderation.services import (
     authority_watch,
+    captured_calls,
     chain_runs,
     chains,
-    data_access,
     delivery,
     detecting,
     evidence_checks,
@@ -82,4 +82,4 @@ def watch_authorities() -> int:
 @shared_task
 def purge_captured() -> int:
     """Erase captured calls that may not be read any more."""
-    return data_access.purge_past()
+    return captured_calls.purge_past()

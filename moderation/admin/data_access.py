@@ -23,7 +23,7 @@ from moderation.admin.act_pages import CaseActPages, attachment
 from moderation.admin.sealing import Sealing
 from moderation.admin.targets import key_field, key_named
 from moderation.models import CapturedCall, DataAccessGrant, DataRead
-from moderation.services import data_access
+from moderation.services import captured_calls, data_access
 from newapi.kernel import clock
 
 _LABELS = {"Asked": "warning", "In force": "danger", "To come": "info", "Over": None, "Revoked": None}
@@ -196,7 +196,7 @@ class CapturedCallAdmin(CaseActPages):
         """Take it, with a reason."""
 
         def act(call: CapturedCall, data: dict[str, Any]) -> HttpResponse:
-            found = data_access.read(call=call, actor=actor_of(request), reason=data["reason"])
+            found = captured_calls.read(call=call, actor=actor_of(request), reason=data["reason"])
             contents = orjson.dumps({"request": found.request, "answer": found.answer}, option=orjson.OPT_INDENT_2)
             return attachment(f"call-{call.trace_id}.json", contents)
 

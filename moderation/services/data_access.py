@@ -4,14 +4,12 @@ Without a grant in force nothing is captured. What was captured lies sealed for 
 and the days after it in which it may still be read, are over; at once when the grant is revoked.
 """
 
-import hashlib
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -19,26 +17,13 @@ from accounts.models import APIKey, Notice, Organisation, User
 from accounts.services import audit, notices
 from moderation import permissions
 from moderation.errors import IllegalMove, NotPermitted
-from moderation.models import CapturedCall, Case, DataAccessGrant, DataRead
-from moderation.services import acts, conflicts, sealed
-from newapi.kernel import clock, secrets
+from moderation.models import CapturedCall, Case, DataAccessGrant
+from moderation.services import acts, conflicts
+from newapi.kernel import clock
 
 _Basis = DataAccessGrant.Basis
 DAYS_MAX = 30
 CALLS_MAX = 1_000
-# Of a request, and of an answer, in bytes; what is beyond is cut and said so.
-TEXT_BYTES_MAX = 262_144
-# For how long captured calls may be read when no more are captured.
-READABLE = timedelta(days=30)
-PURGE_LIMIT = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """What one call asked and answered, in memory only."""
-
-    request: str
-    answer: str
 
 
 @transaction.atomic
@@ -63,7 +48,7 @@ def ask(
     is_secret: the law forbids to tell the organisation. Raises NotPermitted, ValidationError.
     """
     acts.require_reason(reason)
-    _require(actor, permissions.ASK_DATA_ACCESS, case)
+    require(actor, permissions.ASK_DATA_ACCESS, case)
     now = clock.now()
     grant = DataAccessGrant(
         reference=uuid4().hex[:20],
@@ -84,7 +69,7 @@ def ask(
     grant.save()
     grant.reference = f"G-{now.year}-{grant.pk:06d}"
     grant.save(update_fields=["reference"])
-    _tell(grant, actor, "ask", reason, address)
+    tell(grant, actor, "ask", reason, address)
     return grant
 
 
@@ -95,7 +80,7 @@ def approve(*, grant: DataAccessGrant, actor: User, reason: str, address: str | 
     Raises NotPermitted, IllegalMove when it was decided, revoked, or is over.
     """
     acts.require_reason(reason)
-    _require(actor, permissions.APPROVE_DATA_ACCESS, grant.case)
+    require(actor, permissions.APPROVE_DATA_ACCESS, grant.case)
     if grant.requested_by_id in conflicts.logins_of(actor):
         raise NotPermitted("Another person must approve what you have asked for.")
     now = clock.now()
@@ -103,7 +88,7 @@ def approve(*, grant: DataAccessGrant, actor: User, reason: str, address: str | 
     if waiting.update(approved_by=actor, approved_at=now) != 1:
         raise IllegalMove("It does not wait for this any more. Look at it again.")
     grant.approved_by, grant.approved_at = actor, now
-    _tell(grant, actor, "approve", reason, address)
+    tell(grant, actor, "approve", reason, address)
     if not grant.is_secret:
         notices.post(
             once=f"data-access:{grant.pk}:approved",
@@ -122,13 +107,13 @@ def approve(*, grant: DataAccessGrant, actor: User, reason: str, address: str | 
 def revoke(*, grant: DataAccessGrant, actor: User, reason: str, address: str | None = None) -> DataAccessGrant:
     """End it, or decline it; what was captured is erased. Raises NotPermitted, IllegalMove."""
     acts.require_reason(reason)
-    _require(actor, permissions.APPROVE_DATA_ACCESS, grant.case)
+    require(actor, permissions.APPROVE_DATA_ACCESS, grant.case)
     now = clock.now()
     if DataAccessGrant.objects.filter(pk=grant.pk, revoked_at=None).update(revoked_at=now) != 1:
         raise IllegalMove("It was revoked before.")
     grant.revoked_at = now
-    _erase(CapturedCall.objects.filter(grant=grant))
-    _tell(grant, actor, "revoke", reason, address)
+    erase(CapturedCall.objects.filter(grant=grant))
+    tell(grant, actor, "revoke", reason, address)
     return grant
 
 
@@ -142,79 +127,9 @@ def in_force(*, organisation: Organisation, api_key: APIKey | None = None) -> Da
     return next(iter([*own, *(grant for grant in grants if grant.api_key_id is None)]), None)
 
 
-@transaction.atomic
-def capture(
-    *, organisation: Organisation, api_key: APIKey, trace_id: UUID, at: datetime, request: str, answer: str
-) -> CapturedCall | None:
-    """Keep one call, sealed, if a grant is in force for it and has room. None when there is none; again is harmless."""
-    grant = in_force(organisation=organisation, api_key=api_key)
-    if grant is None:
-        return None
-    # So that of many at once no more than calls_max are kept; on SQLite the transaction is the lock.
-    DataAccessGrant.objects.select_for_update(of=("self",)).get(pk=grant.pk)
-    if CapturedCall.objects.filter(grant=grant).count() >= grant.calls_max:
-        return None
-    kept = [_cut(request), _cut(answer)]
-    try:
-        with transaction.atomic():
-            return CapturedCall.objects.create(
-                grant=grant,
-                trace_id=trace_id,
-                at=at,
-                sealed_request=secrets.seal(kept[0], bound_to=f"captured:{trace_id}:request"),
-                sealed_answer=secrets.seal(kept[1], bound_to=f"captured:{trace_id}:answer"),
-                digest=_digest(*kept),
-                is_cut=kept != [request, answer],
-            )
-    except IntegrityError:  # captured before
-        return None
-
-
-@transaction.atomic
-def read(*, call: CapturedCall, actor: User, reason: str) -> Read:
-    """What a captured call asked and answered; the read is on record, and the organisation sees that it was taken.
-
-    Raises NotPermitted, IllegalMove when it was erased or may not be read any more.
-    """
-    acts.require_reason(reason)
-    grant = DataAccessGrant.objects.select_related("case__category").get(pk=call.grant_id)
-    _require(actor, permissions.READ_CAPTURED, grant.case)
-    if grant.case is not None and not sealed.may_read(user=actor, case=grant.case):
-        raise acts.refused(grant.case, actor, "Its case is sealed. Ask a colleague to let you read it.")
-    call = CapturedCall.objects.select_for_update(of=("self",)).get(pk=call.pk)
-    if call.purged_at is not None or grant.revoked_at is not None or clock.now() >= grant.ends_at + READABLE:
-        raise IllegalMove("It may not be read any more.")
-    request = secrets.unseal(call.sealed_request, bound_to=f"captured:{call.trace_id}:request")
-    answer = secrets.unseal(call.sealed_answer, bound_to=f"captured:{call.trace_id}:answer")
-    if _digest(request, answer) != bytes(call.digest):
-        raise IllegalMove("It is not what was captured: its hash is another.")
-    DataRead.objects.create(call=call, actor=actor, at=clock.now(), reason=reason[:500])
-    _tell(grant, actor, "read", reason, None)
-    return Read(request, answer)
-
-
-def reads_told_to(organisation: Organisation) -> QuerySet[DataRead]:
-    """The reads that an organisation may know of: all but those of which the law forbids to tell."""
-    reads = DataRead.objects.filter(call__grant__organisation=organisation, call__grant__is_secret=False)
-    return reads.select_related("call__grant")
-
-
-@transaction.atomic
-def erase(*, calls: QuerySet[CapturedCall], actor: User | None, reason: str) -> int:
-    """Erase the contents of captured calls, such as those that a demand of deletion names (GW-37). How many were."""
-    acts.require_reason(reason)
-    grants = list(DataAccessGrant.objects.filter(calls__in=calls.filter(purged_at=None)).distinct())
-    count = _erase(calls)
-    for grant in grants:
-        _tell(grant, actor, "erase", reason, None)
-    return count
-
-
-def purge_past(*, limit: int = PURGE_LIMIT) -> int:
-    """Erase captured calls that may not be read any more. Returns how many."""
-    over = CapturedCall.objects.filter(purged_at=None, grant__ends_at__lte=clock.now() - READABLE)
-    some = list(over.order_by("pk").values_list("pk", flat=True)[:limit])
-    return erase(calls=CapturedCall.objects.filter(pk__in=some), actor=None, reason="Its time is up.") if some else 0
+def erase(calls: QuerySet[CapturedCall]) -> int:
+    """Erase what is in captured calls; their hashes stay. Returns how many had something in them."""
+    return calls.filter(purged_at=None).update(purged_at=clock.now(), sealed_request="", sealed_answer="")
 
 
 def _check(grant: DataAccessGrant) -> None:
@@ -244,7 +159,8 @@ def _check(grant: DataAccessGrant) -> None:
     grant.full_clean(exclude=["organisation", "api_key", "case", "requested_by"], validate_constraints=False)
 
 
-def _require(actor: User, permission: str, case: Case | None) -> None:
+def require(actor: User, permission: str, case: Case | None) -> None:
+    """The permission, and of a case sight and no conflict. Raises NotPermitted."""
     if not permissions.may(actor, permission):
         raise NotPermitted(f"This needs the permission {permission}.")
     if case is not None:
@@ -252,21 +168,8 @@ def _require(actor: User, permission: str, case: Case | None) -> None:
         conflicts.refuse(case=case, actor=actor)
 
 
-def _erase(calls: QuerySet[CapturedCall]) -> int:
-    return calls.filter(purged_at=None).update(purged_at=clock.now(), sealed_request="", sealed_answer="")
-
-
-def _cut(text: str) -> str:
-    return text.encode()[:TEXT_BYTES_MAX].decode(errors="ignore")
-
-
-def _digest(request: str, answer: str) -> bytes:
-    """Over both, with the length of the first, so that none of the one passes for the other's."""
-    first = request.encode()
-    return hashlib.sha256(len(first).to_bytes(8) + first + answer.encode()).digest()
-
-
-def _tell(grant: DataAccessGrant, actor: User | None, what: str, reason: str, address: str | None) -> None:
+def tell(grant: DataAccessGrant, actor: User | None, what: str, reason: str, address: str | None) -> None:
+    """Write an act on a grant into the audit record."""
     changes: dict[str, Any] = {"is_told": [None, not grant.is_secret]} if what == "ask" else {}
     audit.record(
         actor=actor,

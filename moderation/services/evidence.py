@@ -5,13 +5,10 @@ stored, and that it was purged, is also in the case's chain of events with the h
 """
 
 import hashlib
-import logging
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from django.core.files.base import ContentFile
-from django.core.files.storage import Storage, storages
 from django.db import transaction
 
 from accounts.models import Notice, User
@@ -20,10 +17,16 @@ from moderation import permissions
 from moderation.errors import EvidenceBroken, IllegalMove
 from moderation.models import Case, CaseEvent, CustodyEntry, Evidence
 from moderation.models.policy import Level
-from moderation.services import acts, conflicts, evidence_custody, evidence_rules, evidence_types, sealed
-from newapi.kernel import clock, secrets
-
-log = logging.getLogger(__name__)
+from moderation.services import (
+    acts,
+    conflicts,
+    evidence_custody,
+    evidence_files,
+    evidence_rules,
+    evidence_types,
+    sealed,
+)
+from newapi.kernel import clock
 
 _Act = CustodyEntry.Act
 WRITERS = (permissions.REVIEW, permissions.TRIAGE, permissions.HANDLE_LEGAL)
@@ -51,11 +54,8 @@ def store(
     digest = hashlib.sha256(contents).digest()
     evidence = _new(case, kind=kind, name=name, digest=digest, size=len(contents), content_type=found, source=source)
     _save(evidence, actor=actor, address=address)
-    evidence.key_id, data = secrets.seal_bytes(contents, bound_to=_bound_to(evidence))
+    evidence.key_id = evidence_files.put(evidence, contents)
     evidence.save(update_fields=["key_id"])
-    # Of a row that was rolled back its file may be left, under a number that SQLite gives anew.
-    _storage().delete(path_of(evidence))
-    _storage().save(path_of(evidence), ContentFile(data))
     return evidence
 
 
@@ -130,7 +130,7 @@ def purge(*, evidence: Evidence, actor: User | None, reason: str, address: str |
     evidence.purged_at, evidence.purged_by, evidence.purge_reason, evidence.facts = now, actor, told, {}
     evidence_custody.write(evidence=evidence, act=_Act.PURGED, actor=actor, reason=told, address=address)
     _tell(evidence, "purged", actor=actor, reason=reason)
-    transaction.on_commit(partial(erase_file, evidence))
+    transaction.on_commit(partial(evidence_files.erase, evidence))
     return evidence
 
 
@@ -150,25 +150,6 @@ def check(*, evidence: Evidence, actor: User | None = None, address: str | None 
 def see(*, evidence: Evidence, actor: User, address: str | None) -> None:
     """Write down that somebody looked at ids, which are shown as they are."""
     evidence_custody.write(evidence=evidence, act=_Act.SEEN, actor=actor, address=address)
-
-
-def erase_file(evidence: Evidence) -> bool:
-    """Remove the file of what was purged. False when there is none any more. Again is harmless."""
-    if not evidence.key_id or evidence.purged_at is None:
-        return False
-    try:
-        _storage().delete(path_of(evidence))
-    except OSError:
-        log.exception("the file of evidence %s could not be removed; the job tries again", evidence.pk)
-        return False
-    Evidence.objects.filter(pk=evidence.pk, purged_at__isnull=False).update(key_id="")
-    return True
-
-
-def path_of(evidence: Evidence) -> str:
-    """Where the file lies in the storage: by the hash of its contents, once for each row that has it."""
-    digest = bytes(evidence.digest).hex()
-    return f"{digest[:2]}/{digest}/{evidence.pk}"
 
 
 def marked(evidence: Evidence, what: str) -> str:
@@ -227,22 +208,10 @@ def _open(evidence: Evidence) -> bytes:
     if evidence.purged_at is not None:
         raise IllegalMove(f"It was purged on {evidence.purged_at:%Y-%m-%d}. Its hash is all that is left.")
     is_ids = evidence.kind == Evidence.Kind.IDS
-    contents = evidence_types.canonical(evidence.facts) if is_ids else _unsealed(evidence)
+    contents = evidence_types.canonical(evidence.facts) if is_ids else evidence_files.get(evidence)
     if hashlib.sha256(contents).digest() != bytes(evidence.digest):
         raise EvidenceBroken("It is not what was stored: its hash is another.")
     return contents
-
-
-def _unsealed(evidence: Evidence) -> bytes:
-    try:
-        with _storage().open(path_of(evidence)) as file:
-            data = file.read(evidence_types.SIZE_MAX + 1_024)
-    except OSError:
-        raise EvidenceBroken("Its file is not there.") from None
-    try:
-        return secrets.unseal_bytes(data, key_id=evidence.key_id, bound_to=_bound_to(evidence))
-    except secrets.SealBroken as broken:
-        raise EvidenceBroken(f"Its file does not open: {broken}.") from None
 
 
 def _alarm(evidence: Evidence, problem: str) -> None:
@@ -255,11 +224,3 @@ def _alarm(evidence: Evidence, problem: str) -> None:
         body=problem,
         link=f"/admin/moderation/evidence/{evidence.pk}/change/",
     )
-
-
-def _bound_to(evidence: Evidence) -> str:
-    return f"evidence:{evidence.pk}"
-
-
-def _storage() -> Storage:
-    return storages["evidence"]

@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 from accounts.models import LogClass
 from accounts.services import retention
 from moderation.models import Case, Evidence
-from moderation.services import evidence, evidence_rules
+from moderation.services import evidence, evidence_files, evidence_rules
 from newapi.kernel import clock
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ LOOKED_AT_MAX = 5_000
 def purge_due(*, limit: int = LIMIT) -> int:
     """Purge up to so many pieces past their time, and remove files that an earlier run has left. Returns how many."""
     for left in Evidence.objects.filter(purged_at__isnull=False).exclude(key_id="").order_by("pk")[:limit]:
-        evidence.erase_file(left)
+        evidence_files.erase(left)
     done = 0
     for piece in _past().order_by("case__closed_at", "pk")[:LOOKED_AT_MAX].iterator():
         if done >= limit:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from accounts.models import APIKey, User
 from moderation.models import Case, Unsealing
-from moderation.services import authority, chains, data_access, evidence, legal_requests, sealed
+from moderation.services import authority, captured_calls, chains, data_access, evidence, legal_requests, sealed
 from newapi.kernel import clock
 from tests import cast
 from tests.admin.pages import REASON
@@ -49,7 +49,7 @@ def fill(*, case: Case, api_key: APIKey, user: User) -> None:
     )
     second = cast.person("second", is_staff=True, is_superuser=True)
     data_access.approve(grant=grant, actor=second, reason=REASON)
-    call = data_access.capture(
+    call = captured_calls.capture(
         organisation=case.organisation,
         api_key=api_key,
         trace_id=UUID("01920000-0000-7000-8000-00000000aaaa"),
@@ -58,6 +58,6 @@ def fill(*, case: Case, api_key: APIKey, user: User) -> None:
         answer=ANSWERED,
     )
     assert call is not None
-    data_access.read(call=call, actor=user, reason=REASON)
+    captured_calls.read(call=call, actor=user, reason=REASON)
     Unsealing.objects.create(case=case, asked_by=user, reason="unsealing-canary")
     sealed.note(user=user, case=case, what="GET /admin/", was_allowed=False, address="203.0.113.7")

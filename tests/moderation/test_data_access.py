@@ -14,7 +14,7 @@ from accounts.models import APIKey, AuditEvent, Notice, Organisation, User
 from moderation import permissions
 from moderation.errors import IllegalMove, NotPermitted
 from moderation.models import CapturedCall, DataAccessGrant, DataRead
-from moderation.services import conflicts, data_access
+from moderation.services import captured_calls, conflicts, data_access
 from moderation.tasks import purge_captured
 from newapi.kernel import clock, ids
 from tests import cast
@@ -69,7 +69,7 @@ def granted(organisation: Organisation, ann: User, apo: User, **changed: Any) ->
 def capture(organisation: Organisation, key: APIKey, trace_id: UUID | None = None, **texts: str) -> CapturedCall | None:
     """A call that comes by."""
     values = {"request": ASKED, "answer": ANSWERED, **texts}
-    return data_access.capture(
+    return captured_calls.capture(
         organisation=organisation, api_key=key, trace_id=trace_id or ids.uuid7(), at=clock.now(), **values
     )
 
@@ -125,9 +125,9 @@ def test_it_rests_sealed_and_a_read_is_kept_and_told_to_the_organisation(
     with connection.cursor() as cursor:
         cursor.execute("SELECT sealed_request, sealed_answer FROM moderation_capturedcall")
         assert "canary" not in str(cursor.fetchall())
-    found = data_access.read(call=call, actor=ann, reason="To see where it is cut")
+    found = captured_calls.read(call=call, actor=ann, reason="To see where it is cut")
     assert (found.request, found.answer) == (ASKED, ANSWERED)
-    [told] = data_access.reads_told_to(acme)
+    [told] = captured_calls.reads_told_to(acme)
     assert (told.actor, told.reason, told.call) == (ann, "To see where it is cut", call)
     assert [row.action for row in AuditEvent.objects.filter(action__startswith="data_access.").order_by("pk")] == [
         "data_access.ask",
@@ -149,9 +149,9 @@ def test_the_organisation_is_told_unless_the_law_forbids_it(
     granted(acme, ann, apo, basis="law", is_secret=is_secret)
     call = capture(acme, key)
     assert call is not None
-    data_access.read(call=call, actor=ann, reason=REASON)
+    captured_calls.read(call=call, actor=ann, reason=REASON)
     assert Notice.objects.filter(organisation=acme, kind="data_access.approved").exists() is not is_secret
-    assert data_access.reads_told_to(acme).exists() is not is_secret
+    assert captured_calls.reads_told_to(acme).exists() is not is_secret
     assert DataRead.objects.count() == 1
 
 
@@ -219,14 +219,14 @@ def test_revoking_erases_what_was_captured_and_it_is_read_no_more(
     call = capture(acme, key)
     assert call is not None
     with pytest.raises(NotPermitted):
-        data_access.read(call=call, actor=lea, reason=REASON)
+        captured_calls.read(call=call, actor=lea, reason=REASON)
     data_access.revoke(grant=grant, actor=apo, reason=REASON)
     call.refresh_from_db()
     assert (call.sealed_request, call.sealed_answer) == ("", "")
     assert call.purged_at is not None
     assert len(bytes(call.digest)) == 32
     with pytest.raises(IllegalMove):
-        data_access.read(call=call, actor=ann, reason=REASON)
+        captured_calls.read(call=call, actor=ann, reason=REASON)
     assert capture(acme, key) is None
     for act in (data_access.approve, data_access.revoke):
         with pytest.raises(IllegalMove):
@@ -241,10 +241,10 @@ def test_what_may_not_be_read_any_more_is_erased_by_the_job(
     assert call is not None
     with clock.shifted(36 * DAY):
         assert purge_captured() == 0
-        data_access.read(call=call, actor=ann, reason=REASON)
+        captured_calls.read(call=call, actor=ann, reason=REASON)
     with clock.shifted(38 * DAY):
         with pytest.raises(IllegalMove):
-            data_access.read(call=call, actor=ann, reason=REASON)
+            captured_calls.read(call=call, actor=ann, reason=REASON)
         assert purge_captured() == 1
         assert purge_captured() == 0
     assert CapturedCall.objects.get().sealed_answer == ""
@@ -259,7 +259,7 @@ def test_what_was_changed_is_not_given_out_as_what_was_captured(
     assert call is not None
     CapturedCall.objects.filter(pk=call.pk).update(digest=b"0" * 32)
     with pytest.raises(IllegalMove, match="hash"):
-        data_access.read(call=call, actor=ann, reason=REASON)
+        captured_calls.read(call=call, actor=ann, reason=REASON)
     assert not DataRead.objects.exists()
 
 
@@ -267,11 +267,11 @@ def test_long_texts_are_cut_at_a_whole_letter_and_it_says_so(
     acme: Organisation, ann: User, apo: User, key: APIKey
 ) -> None:
     granted(acme, ann, apo)
-    call = capture(acme, key, request="ü" * data_access.TEXT_BYTES_MAX)
+    call = capture(acme, key, request="ü" * captured_calls.TEXT_BYTES_MAX)
     assert call is not None
     assert call.is_cut
-    found = data_access.read(call=call, actor=ann, reason=REASON)
-    assert found.request == "ü" * (data_access.TEXT_BYTES_MAX // 2)
+    found = captured_calls.read(call=call, actor=ann, reason=REASON)
+    assert found.request == "ü" * (captured_calls.TEXT_BYTES_MAX // 2)
 
 
 def test_through_the_admin_from_asking_to_the_download(

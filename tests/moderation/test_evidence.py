@@ -21,7 +21,7 @@ from accounts.services import retention
 from moderation import permissions
 from moderation.errors import EvidenceBroken, IllegalMove, NotPermitted
 from moderation.models import AuthorityReport, Case, CustodyEntry, Evidence
-from moderation.services import chains, evidence, evidence_checks, evidence_types, merging
+from moderation.services import chains, evidence, evidence_checks, evidence_files, evidence_types, merging
 from moderation.tasks import check_evidence, purge_evidence
 from newapi.kernel import clock
 from tests.admin import pages
@@ -37,7 +37,7 @@ TWO_YEARS = 731 * 86_400
 
 def file_of(piece: Evidence) -> Path:
     """Where it lies on the disk."""
-    return Path(settings.EVIDENCE_DIR) / evidence.path_of(piece)
+    return Path(settings.EVIDENCE_DIR) / evidence_files.path_of(piece)
 
 
 def stored(
