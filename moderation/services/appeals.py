@@ -53,7 +53,7 @@ def why_not(decision: Decision) -> str:
         return "This decision does not count any more."
     if decision.finding != Decision.Finding.VIOLATION:
         return "Nothing was found, so there is nothing to appeal."
-    if decision.overrides_id and Appeal.objects.filter(decision=decision.overrides_id).exists():
+    if Appeal.objects.filter(decision=decision.overrides_id, state=_State.MODIFIED).exists():
         return "This decision is the outcome of an appeal. If there are new facts, ask for the case to be opened again."
     return ""
 

@@ -79,7 +79,8 @@ def count(decision: Decision, case: Case) -> None:
     """Let a decision count from now on, and cite the text that was in force when it was done (MOD-04)."""
     decision.state, decision.issued_at = _State.ISSUED, clock.now()
     acted_at = case.acted_at or case.received_at
-    decision.policy_text = policy.text_in_force(decision.category, "en", at=acted_at)
+    spoken = (case.organisation.language if case.organisation else "") or policy.FALLBACK_LANGUAGE
+    decision.policy_text = policy.text_in_force(decision.category, spoken, at=acted_at)
     decision.save(update_fields=["state", "issued_at", "policy_text"])
 
 

@@ -9,8 +9,8 @@ from django.core.exceptions import ValidationError
 from accounts.models import AuditEvent, Organisation, User
 from moderation.enforcement import Step
 from moderation.errors import CaseError, IllegalMove, NotPermitted, VersionConflict
-from moderation.models import Appeal, CaseNotice, Decision, PolicyDocument, Restriction, SlaClock, Strike
-from moderation.services import appeal_window, appeals, cases, conflicts, delivery
+from moderation.models import Appeal, Case, CaseNotice, Decision, PolicyDocument, Restriction, SlaClock, Strike
+from moderation.services import appeal_window, appeals, cases, conflicts, decisions, delivery
 from moderation.services.decisions import Proposal
 from newapi.kernel import clock
 from tests import cast
@@ -428,6 +428,30 @@ def test_modified_puts_something_milder_in_its_place(acme: Organisation, sue: Us
     assert "outcome of an appeal" in appeals.why_not(new)
     with pytest.raises(IllegalMove, match="outcome of an appeal"):
         appeals.submit(decision=new, grounds="Still no", via="link")
+
+
+@pytest.mark.req("MOD-29")
+def test_what_is_decided_anew_after_reopening_can_be_appealed_though_the_decision_before_was(
+    acme: Organisation, rex: User, lea: User, rita: User
+) -> None:
+    first = decision_at(NOON, acme, rex)
+    appeal = in_review(first, rita)
+    appeals.decide(appeal=appeal, outcome="upheld", reasons="It stands.", actor=rita)
+    case = Case.objects.get(pk=first.case_id)
+    cases.transition(
+        case=case, to=Case.State.IN_REVIEW, expected_version=case.version, actor=lea, reason="New facts came up"
+    )
+    proposal = Proposal(
+        finding="violation",
+        category=first.category,
+        facts="As it now appears.",
+        steps=(Step("warning"),),
+        deviation_reason="As the new facts ask",
+    )
+    made = decisions.propose(case=case, proposal=proposal, expected_version=case.version, actor=rex)
+    second = decisions.issue(decision=made, actor=rex, reason="Clear")
+    assert second.overrides == first
+    assert appeals.submit(decision=second, grounds="Still no", via="link").state == State.SUBMITTED
 
 
 @pytest.mark.req("MOD-30")

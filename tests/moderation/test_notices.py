@@ -173,6 +173,8 @@ def test_an_organisation_is_written_to_in_its_language_and_its_time_zone(acme: O
     assert told.subject == f"Entscheidung {decision.reference}"
     assert "Ablauf des 29. Juni 2026 (Europe/Vienna)" in told.body
     assert "Schriftliche Verwarnung" in told.body
+    assert decision.policy_text is not None
+    assert (decision.policy_text.language, decision.policy_text.text in told.body) == ("de", True)
 
 
 def test_a_language_without_texts_is_answered_in_english(acme: Organisation, rex: User) -> None:
