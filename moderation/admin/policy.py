@@ -54,7 +54,8 @@ class PolicyCategoryAdmin(ReadOnlyAdmin):
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         """Choices for new cases offer what is in force only."""
-        found, is_distinct = super().get_search_results(request, queryset, search_term)
+        results: tuple[Any, bool] = super().get_search_results(request, queryset, search_term)
+        found, is_distinct = results
         if request.path.endswith("/autocomplete/"):
             found = found.in_force()
         return found, is_distinct
