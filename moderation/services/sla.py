@@ -132,6 +132,11 @@ def _read(clocks: QuerySet[SlaClock]) -> QuerySet[SlaClock]:
     return clocks.select_related("case__category", "case__assignee", "appeal__reviewer").prefetch_related(pauses)
 
 
+def _lock_case(case_id: int) -> None:
+    """First the case, then its clocks: people's acts, which append to the case first, lock in that order as well."""
+    Case.objects.select_for_update(no_key=True).only("pk").get(pk=case_id)
+
+
 def _running(case: Case, appeal: Appeal | None) -> QuerySet[SlaClock]:
     """The running clocks, locked so that no sweep comes between; on SQLite the transaction is that lock."""
     running = SlaClock.objects.filter(case=case, appeal=appeal, stopped_at=None)
@@ -142,6 +147,7 @@ def _running(case: Case, appeal: Appeal | None) -> QuerySet[SlaClock]:
 def _set_anew(case_id: int, appeal_id: int | None, work_calendar: WorkCalendar) -> int:
     """Set the clocks of a case or appeal by the newest calendar. Returns how many there were."""
     now, count = clock.now(), 0
+    _lock_case(case_id)
     held = SlaClock.objects.filter(case=case_id, appeal=appeal_id, stopped_at=None)
     for sla in _read(held.select_for_update(of=("self",)).filter(calendar_version__lt=work_calendar.version)):
         count += 1
@@ -189,6 +195,7 @@ def _sweep(sla: SlaClock, work_calendar: WorkCalendar, now: datetime) -> bool:
     """What the sweep does about one clock that it has read."""
     if _open_pause(sla):
         # Ending a pause writes two rows. Locked first, as by people's acts, so that neither waits for the other.
+        _lock_case(sla.case_id)
         locked = _read(SlaClock.objects.select_for_update(of=("self",)).filter(pk=sla.pk, stopped_at=None)).first()
         return locked is not None and _catch_up(locked, work_calendar, now)
     return _catch_up(sla, work_calendar, now)
@@ -197,6 +204,7 @@ def _sweep(sla: SlaClock, work_calendar: WorkCalendar, now: datetime) -> bool:
 @transaction.atomic
 def _catch_up(sla: SlaClock, work_calendar: WorkCalendar, now: datetime) -> bool:
     """Record what has come due until now. False when that is nothing, or another was first."""
+    _lock_case(sla.case_id)
     if _open_pause(sla):
         return _end_pause_at_cap(sla, work_calendar, now)
     unheard = [percent for percent in WARNING_PERCENTS if sla.warned_percent < percent <= _percent_passed(sla, now)]
