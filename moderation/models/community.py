@@ -8,7 +8,7 @@ from newapi.kernel import clock
 
 
 class Dispute(models.Model):
-    """A dispute between two organisations (MOD-32), for staff only. Written only by moderation.services.disputes."""
+    """A dispute between two organisations (MOD-32), for staff only. Written in the admin, each time with a reason."""
 
     class Outcome(models.TextChoices):
         OPEN = "open", "Open"
