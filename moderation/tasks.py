@@ -7,10 +7,12 @@ from moderation.services import (
     captured_calls,
     chain_runs,
     chains,
+    deadlines,
     delivery,
     detecting,
     evidence_checks,
     evidence_retention,
+    measures,
     report_retention,
     signal_cases,
     sla,
@@ -21,6 +23,12 @@ from moderation.services import (
 def advance_clocks() -> int:
     """Record the warnings and breaches of case clocks that have come due."""
     return sla.advance()
+
+
+@shared_task
+def tend_measures() -> int:
+    """Record what the clock has ended, and what organisations have left unanswered beyond its due moment."""
+    return measures.sweep() + deadlines.sweep()
 
 
 @shared_task

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.apps import apps
+from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -170,8 +172,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _may_view(request: HttpRequest, label: str) -> bool:
-    app, model = label.partition(">")[0].split(".")
-    return request.user.has_perm(f"{app}.view_{model}")
+    # Asked of the page itself: some are open to the child-safety team without the right to see all rows.
+    return admin.site._registry[apps.get_model(label.partition(">")[0])].has_view_permission(request)
 
 
 def _item(request: HttpRequest, title: str, icon: str, label: str) -> dict[str, Any]:

@@ -50,6 +50,7 @@ JOBS = (
     Job("Put signals to cases", "moderation.tasks.join_signals", timedelta(minutes=1)),
     Job("Deliver notices of cases", "moderation.tasks.deliver_notices", timedelta(minutes=1)),
     Job("Advance case clocks", "moderation.tasks.advance_clocks", timedelta(minutes=1)),
+    Job("Tend measures and demands", "moderation.tasks.tend_measures", timedelta(minutes=1)),
     Job("Sign the chains of cases", "moderation.tasks.sign_chains", timedelta(hours=1)),
     Job("Verify the chains of cases", "moderation.tasks.verify_chains", timedelta(hours=6)),
     Job("Check files of evidence", "moderation.tasks.check_evidence", timedelta(hours=1)),

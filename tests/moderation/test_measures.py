@@ -4,13 +4,15 @@ from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
+from django_celery_beat.models import PeriodicTask
 
 from accounts.models import Organisation, Project, User
-from moderation import selectors
+from moderation import selectors, tasks
 from moderation.enforcement import MEASURES, Step
 from moderation.errors import IllegalMove, NotPermitted
 from moderation.models import CaseNotice, Decision, EnforcementAction, Restriction, Strike
 from moderation.services import interim, measures, notice_values, overrides, stays
+from moderation.services.demands import Asked
 from newapi.kernel import clock
 from tests import cast
 from tests.moderation import desk
@@ -255,3 +257,12 @@ def test_edge_30_a_key_made_after_a_suspension_is_suspended_too(acme: Organisati
     desk.decided(acme, sue, "CY-MALWARE", **NO_NOTICE)
     cast.api_key(acme, ben)
     assert standing(acme) == [("organisation", "", None)]
+
+
+def test_a_job_each_minute_notes_what_has_ended_and_what_is_overdue(acme: Organisation, sue: User) -> None:
+    desk.decided(acme, sue, "CY-MALWARE", **NO_NOTICE, demands=(Asked("deletion", "Delete the tool.", 3),))
+    row = PeriodicTask.objects.get(task="moderation.tasks.tend_measures")
+    assert (row.enabled, row.interval.every) == (True, 60)
+    with clock.shifted(8 * DAY):
+        assert tasks.tend_measures() == 2
+        assert tasks.tend_measures() == 0
