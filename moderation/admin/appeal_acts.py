@@ -16,7 +16,7 @@ from accounts.admin.requests import actor_of, address_of
 from moderation import permissions
 from moderation.admin.appeal_forms import AssignForm, EnterForm, ModifyForm, OutcomeForm
 from moderation.models import Appeal
-from moderation.services import appeals
+from moderation.services import appeals, sealed
 
 _State = Appeal.State
 _CLERKS = (permissions.TRIAGE, permissions.REVIEW_APPEAL, permissions.ADMIT_APPEAL)
@@ -187,4 +187,6 @@ class AppealActs(ReadOnlyAdmin):
             submit=what,
             act=act,
             obj=appeal,
+            template="admin/appeal_act.html",
+            context={"is_readable": sealed.may_read(user=actor_of(request), case=appeal.decision.case)},
         )

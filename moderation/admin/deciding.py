@@ -14,7 +14,7 @@ from moderation import permissions
 from moderation.admin.decision_forms import AskForm, InterimForm, ProposeForm
 from moderation.models import Case, Decision, PolicyText
 from moderation.models.policy import Level
-from moderation.services import conflicts, decisions, demands, interim, ladder, moves, policy, strikes
+from moderation.services import conflicts, decisions, demands, interim, ladder, moves, policy, sealed, strikes
 
 SIMILAR_MAX = 5
 _DECIDERS = (permissions.DECIDE_MINOR, permissions.DECIDE_SEVERE, permissions.DECIDE_CRITICAL)
@@ -156,7 +156,8 @@ class Deciding:
             act=act,
             obj=case,
             template="admin/case_decide.html",
-            context={"decision": pending_of(case)},
+            # Of a sealed case, what was found is read while an unsealing holds, as on every page.
+            context={"decision": pending_of(case), "is_readable": sealed.may_read(user=actor_of(request), case=case)},
         )
 
 

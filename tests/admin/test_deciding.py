@@ -151,3 +151,18 @@ def test_who_may_only_look_reaches_no_act_of_deciding(acme: Organisation, lea: U
     allowed = {"intake": {"move", "add_note"}}.get(role, set())
     response = browser_of(desk.worker("pat", role)).get(pages.act(case, act))
     assert response.status_code == (200 if act in allowed - {"move"} else 403)
+
+
+@pytest.mark.edge(37)
+def test_edge_37_the_pages_of_deciding_show_nothing_of_a_sealed_case_without_an_unsealing(
+    acme: Organisation, root: User
+) -> None:
+    kim = desk.worker("kim", "child safety")
+    case = desk.in_review(acme, kim, "CS-GROOM")
+    decision = desk.propose(case, kim)
+    client = browser_of(kim)
+    page = unescape(pages.text(client.get(pages.act(case, "decide"))))
+    assert "Ask to read it before you decide" in page
+    assert decision.facts not in page
+    for act in ("decide", "propose", "approve"):
+        assert browser_of(root).get(pages.act(case, act)).status_code == 403

@@ -127,7 +127,7 @@ def test_from_a_report_to_a_suspension_everywhere_and_by_an_appeal_back(
     # The desk triages it; whose it is, the id of the call told.
     case = product.ask(f"{MODELS}.Case.objects.filter(category__code={CODE!r}).latest('pk').pk")
     lea = Person(browser, product.url).log_in("lea")
-    lea.open("/admin/moderation/case/queue/")
+    lea.open("/admin/moderation/queue/")
     lea.picture("3-queue")
     lea.act(f"case/{case}", "move", "Move", to="triaged")
     lea.act(f"case/{case}", "move", "Move", to="in_review")
