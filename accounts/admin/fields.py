@@ -13,6 +13,7 @@ from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
+    UnfoldAdminSingleDateWidget,
     UnfoldAdminSplitDateTimeWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
@@ -30,6 +31,7 @@ _STYLED: dict[type[forms.Widget], type[forms.Widget]] = {
     forms.PasswordInput: UnfoldAdminPasswordWidget,
     forms.Select: UnfoldAdminSelectWidget,
     forms.CheckboxInput: UnfoldBooleanSwitchWidget,
+    forms.DateInput: UnfoldAdminSingleDateWidget,
     forms.SplitDateTimeWidget: UnfoldAdminSplitDateTimeWidget,
 }
 

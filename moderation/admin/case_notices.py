@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
     ChoicesDropdownFilter,
@@ -58,7 +59,7 @@ class CaseNoticeAdmin(Sealing, ReadOnlyAdmin):
     search_fields = ("case__reference", "organisation__name", "decision__reference", "once")
     search_help_text = "Reference of the case or decision, or organisation"
     date_hierarchy = "created_at"
-    fields = ("case_reference", "kind", "whom", "template", "subject", "body", "state_text", "created_at",
+    fields = ("case_reference", "kind", "whom", "template", "subject", "body_text", "state_text", "created_at",
               "attempted_at", "sent_at", "read_by")  # fmt: skip
     inlines = (DeliveryInline,)
     actions_detail = ("resend", "mark_bounced")
@@ -74,6 +75,11 @@ class CaseNoticeAdmin(Sealing, ReadOnlyAdmin):
     def has_handle_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Whoever works on cases."""
         return permissions.may(actor_of(request), *_HANDLERS)
+
+    @display(description="Body")
+    def body_text(self, notice: CaseNotice) -> str:
+        """Line by line, as it was sent."""
+        return format_html('<span style="white-space: pre-line; overflow-wrap: anywhere">{}</span>', notice.body)
 
     @display(description="Kind")
     def kind(self, notice: CaseNotice) -> str:
