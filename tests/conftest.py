@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.db import connection
 from playwright.sync_api import Browser
 from pytest_django.plugin import DjangoDbBlocker
 from redis import Redis
@@ -31,14 +30,12 @@ PATIENCE_S = 30
 @pytest.fixture(scope="session")
 def django_db_setup(
     django_test_environment: None, django_db_modify_db_settings: None, django_db_blocker: DjangoDbBlocker
-) -> Iterator[None]:
+) -> None:
     """The migrated database, and a copy of it that transactional tests are put back to."""
-    before = settings.DATABASES["default"]["NAME"]
+    # It is left where it is: it goes with the folder or the cluster, and the next run replaces it anyway.
     with django_db_blocker.unblock():
         template.make()
         pristine.keep()
-        yield
-        connection.creation.destroy_test_db(before, verbosity=0)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -17,6 +17,7 @@ import pytest
 import requests
 
 from newapi import embedded_redis
+from tests.accounts import mail_server
 from tests.processes import ROOT, START_S, MockUpstream, free_port, running_mock, until
 
 HOLD_DEADLINE_S = 5
@@ -172,7 +173,7 @@ def distribute(address: str, env: dict[str, str], folder: Path, stack: contextli
         "FIELD_KEYS": "test:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
         "GATEWAY_UPSTREAM_PRIVATE_ADDRESSES": "true",
         "ALLOWED_HOSTS": "127.0.0.1",
-        "EMAIL_URL": "smtp://127.0.0.1:25",
+        "EMAIL_URL": f"smtp://127.0.0.1:{stack.enter_context(mail_server.running()).port}",
         # A collection by hand takes no turns with those of `serve`, so it gets a folder of its own.
         "STATIC_ROOT": str(folder / "static"),
         "TEST_REDIS_PID": str(redis.pid),

@@ -81,7 +81,7 @@ def _load(kept: Path) -> None:
     else:
         quoted = connection.ops.quote_name(name)
         with connection.creation._nodb_cursor() as cursor:
-            cursor.execute(f"DROP DATABASE IF EXISTS {quoted}")
+            cursor.execute(f"DROP DATABASE IF EXISTS {quoted} WITH (FORCE)")
             cursor.execute(f"CREATE DATABASE {quoted}")
         _run("psql", "--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--file", str(kept), name)
     # As `create_test_db` does it.
