@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
     ChoicesDropdownFilter,
@@ -42,6 +43,19 @@ _STATE = {
     "No violation": "success",
     "Closed": "success",
 }
+# One key for each act that is done often: what it opens, and what that is called.
+_KEYS = (
+    ("s", "suspend", "suspend"),
+    ("p", "propose", "propose"),
+    ("d", "decide", "decide"),
+    ("v", "approve", "approve"),
+    ("m", "move", "move"),
+    ("a", "assign", "assign"),
+    ("l", "set_level", "level"),
+    ("q", "ask", "ask"),
+    ("b", "send_back", "send back"),
+    ("n", "add_note", "note"),
+)
 _TONES = {tone: tone for tone in ("success", "info", "warning", "danger")}
 
 
@@ -138,6 +152,12 @@ class CaseAdmin(Sealing, Deciding, Merging, ReadOnlyAdmin):
         context["clocks"] = [clocks.read(sla) for sla in case.clocks.order_by("kind").reverse()]
         events = case.events.select_related("actor").order_by("-at", "-id")[:EVENTS_SHOWN_MAX]
         context["timeline"] = list(events)
+        offered = {found.path for found in self.get_actions_detail(request, str(case.pk))}
+        context["keys"] = [
+            (key, name, reverse(f"admin:moderation_case_{act}", args=[case.pk]))
+            for key, act, name in _KEYS
+            if act in offered
+        ]
         context["decisions"] = list(
             case.decisions.select_related("category", "proposed_by", "decided_by").prefetch_related("actions")
         )

@@ -14,7 +14,7 @@ from django.db import transaction
 from accounts.models import User
 from moderation.enforcement import Step
 from moderation.errors import IllegalMove
-from moderation.models import Case, CaseEvent, Decision, EnforcementAction, PolicyCategory
+from moderation.models import Case, CaseEvent, Decision, Demand, EnforcementAction, PolicyCategory
 from moderation.models.policy import Level
 from moderation.services import acts, cases, conflicts, effects, interim, ladder, measures, versions
 from moderation.services.demands import Asked
@@ -132,6 +132,10 @@ def check(case: Case, proposal: Proposal, *, actor: User) -> None:
         raise ValidationError(f"At most {ASKS_MAX} demands.")
     for asked in proposal.demands:
         asked.check()
+    removes = any(step.kind == EnforcementAction.Kind.CONTENT_REMOVAL for step in proposal.steps)
+    if removes and not any(asked.kind == Demand.Kind.DELETION for asked in proposal.demands):
+        # What was published is in the organisation's hands: the demand, with its due date, is the measure.
+        raise ValidationError("Removal of content: ask for the deletion, and say of what, and by when.")
     if proposal.no_notice and not proposal.no_notice_reason.strip():
         raise ValidationError({"no_notice_reason": "Say why there is no notice before it takes effect."})
     if proposal.no_notice and proposal.no_notice not in Decision.NoNotice.values:

@@ -244,3 +244,13 @@ def test_the_palette_opens_by_keyboard_and_leads_there(desk: Desk, acme: Organis
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     page.wait_for_url(f"**{pages.change(acme)}")
+
+
+def test_a_case_is_worked_on_by_one_key_an_act(desk: Desk, house: House) -> None:
+    case = Case.objects.earliest("pk")
+    page = desk.open(pages.change(case))
+    page.keyboard.press("m")
+    page.wait_for_url(f"**{pages.act(case, 'move')}")
+    # In a field a letter is a letter.
+    page.get_by_label("Reason").press("n")
+    expect(page.get_by_label("Reason")).to_have_value("n")

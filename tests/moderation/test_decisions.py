@@ -247,6 +247,7 @@ NONSENSE = {
     "a finding that is none": {"finding": "perhaps"},
     "a demand without end": {"demands": (Asked("correction", "Delete it", 900),)},
     "a demand of another kind": {"demands": (Asked("information", "Who was it?", 7),)},
+    "a removal of nothing in particular": {"steps": (Step("content_removal"),)},
     "measures where nothing was found": {"finding": "no_violation"},
 }
 

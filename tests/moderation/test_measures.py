@@ -79,7 +79,8 @@ def test_each_measure_has_its_effect_its_reversal_and_its_notice(
     acme: Organisation, ben: User, lea: User, project: Project, raw_key: str, chat_model: object, kind: str
 ) -> None:
     step = step_of(kind, acme, ben, project, raw_key)
-    decision = desk.decided(acme, lea, steps=(step,), **NO_NOTICE)
+    asked = (Asked("deletion", "The page, and every copy of it.", 3),) if kind == "content_removal" else ()
+    decision = desk.decided(acme, lea, steps=(step,), demands=asked, **NO_NOTICE)
     if decision.state == "held":
         decision = desk.approve(decision)
     [action] = decision.actions.all()
@@ -92,6 +93,7 @@ def test_each_measure_has_its_effect_its_reversal_and_its_notice(
     assert standing(acme) == []
     action.refresh_from_db()
     assert (action.state, action.end_reason) == ("lifted", "It was a test")
+    assert {demand.state for demand in decision.demands.all()} <= {"withdrawn"}
 
 
 @pytest.mark.req("MOD-15", "MOD-16")
