@@ -41,7 +41,8 @@ def read(sla: SlaClock, now: datetime | None = None) -> Reading:
         words, tone = _done(sla)
     else:
         words, tone = ("stands still", "info") if is_paused(sla) else _running(sla, now)
-    return Reading(sla.get_kind_display(), words, tone, sla.due_at)
+    kind = f"{sla.get_kind_display()} of the appeal" if sla.appeal_id else sla.get_kind_display()
+    return Reading(kind, words, tone, sla.due_at)
 
 
 def is_paused(sla: SlaClock) -> bool:
