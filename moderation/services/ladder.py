@@ -6,7 +6,6 @@ A recommendation, never an automatism: whoever leaves it says why (MOD-25).
 from collections.abc import Sequence
 
 from django.core.exceptions import ValidationError
-from django.db.models import Q
 
 from accounts.models import User
 from moderation import permissions
@@ -96,8 +95,3 @@ def holds(case: Case, *, finding: str, category: PolicyCategory, steps: Sequence
 def needs_prior_notice(steps: Sequence[EnforcementAction]) -> bool:
     """Whether the organisation must hear of any of them before it begins."""
     return any(measure_of(step.kind).needs_prior_notice for step in steps)
-
-
-def same_person_filter(people: frozenset[int]) -> Q:
-    """Decisions in which any of these logins had a part."""
-    return Q(proposed_by__in=people) | Q(decided_by__in=people) | Q(approved_by__in=people)

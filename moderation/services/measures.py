@@ -13,7 +13,6 @@ from moderation.services import acts, events, restrictions
 from newapi.kernel import clock
 
 _State = EnforcementAction.State
-STEPS_MAX = 10
 ANNOUNCED = "The organisation was told before."
 TAKEN_OVER = "The decision took its place."
 OVER = "Its time is over."
