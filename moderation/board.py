@@ -23,6 +23,8 @@ RISK_PERCENT, WARNING_BEFORE = 75, 50
 SOON = timedelta(hours=24)
 # The sweep comes every minute; waiting longer than this, something is wrong with it.
 SWEEP_LAG_MAX = timedelta(minutes=5)
+# That run at once: a response and a resolution, of the case and of its appeal.
+CLOCKS_A_CASE_MAX = 4
 
 STANDINGS = {
     "late": "Late",
@@ -156,6 +158,20 @@ def queue(user: User, *, whose: str = "", level: str = "", state: str = "", cate
         rows = rows.filter(case__state=state)
     if category:
         rows = rows.filter(case__category__code=category)
+    return _by_due(rows)
+
+
+def due_next(user: User, count: int) -> list[SlaClock]:
+    """The nearest promise, appeals' too, of each of the `count` cases that the person may see and are due next."""
+    rows = _by_due(SlaClock.objects.filter(visible_to(user, case="case__"), stopped_at=None))
+    nearest: dict[int, SlaClock] = {}
+    for sla in rows[: count * CLOCKS_A_CASE_MAX]:
+        nearest.setdefault(sla.case_id, sla)
+    return list(nearest.values())[:count]
+
+
+def _by_due(rows: QuerySet[SlaClock]) -> QuerySet[SlaClock]:
+    """With all that a list shows of them."""
     paused = SlaPause.objects.filter(sla=OuterRef("pk"), ended_at=None)
     rows = rows.annotate(is_paused=Exists(paused))
     return rows.select_related("case__organisation", "case__category", "case__assignee").order_by("due_at", "pk")

@@ -5,12 +5,11 @@ Each part is there only for those with the right to see what it sums up.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import F, Min, Q
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -19,9 +18,10 @@ from accounts.admin.requests import actor_of
 from accounts.models import User
 from billing.models import PostingFault, UsageEvent, VerifierRun
 from channels.models import Channel
+from moderation import board
 from moderation.admin import clocks
-from moderation.models import Case, SlaClock
-from moderation.selectors import without_sealed
+from moderation.models import Case
+from moderation.selectors import cases_visible_to
 from newapi import admin_charts, admin_news, admin_numbers, admin_start, compliance
 from newapi.admin_numbers import Period, Ranked, Sums
 from newapi.kernel import clock, money
@@ -49,11 +49,11 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class CaseRow:
-    """An open case with what its clocks say."""
+    """A case with what its next promise says."""
 
     case: Case
     url: str
-    readings: list[clocks.Reading]
+    reading: clocks.Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,25 +195,13 @@ def _table(by_day: dict[date, Sums], currencies: Sequence[str]) -> dict[str, Any
 
 
 def _cases(user: User) -> dict[str, Any]:
-    """Open cases, the most urgent first."""
-    open_cases = without_sealed(Case.objects.filter(state__in=Case.OPEN_STATES), user)
-    nearest = Min("clocks__due_at", filter=Q(clocks__stopped_at=None))
-    shown = (
-        open_cases.annotate(nearest=nearest)
-        .select_related("organisation", "category")
-        .prefetch_related("clocks__pauses")
-        .order_by(F("nearest").asc(nulls_last=True), "level")[:CASES_SHOWN_MAX]
-    )
+    """The promises that are due next, one a case, and how many cases are open."""
     now = clock.now()
-    # The clocks were prefetched; ordering them in the database would ask again for each case.
-    readings = {case: [clocks.read(sla, now) for sla in sorted(case.clocks.all(), key=_due)] for case in shown}
-    rows = [CaseRow(case, object_url(case), found) for case, found in readings.items()]
-    counted = open_cases.count()
+    rows = [
+        CaseRow(sla.case, object_url(sla.case), clocks.read(sla, now)) for sla in board.due_next(user, CASES_SHOWN_MAX)
+    ]
+    counted = cases_visible_to(user).filter(state__in=Case.OPEN_STATES).count()
     return {"cases": rows, "cases_count": counted, "cases_url": f"{list_url(Case)}?work=open"}
-
-
-def _due(sla: SlaClock) -> datetime:
-    return sla.due_at
 
 
 def _health(user: Person) -> list[Health]:

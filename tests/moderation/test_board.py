@@ -185,3 +185,18 @@ def test_the_board_asks_as_often_for_many_cases_as_for_few(acme: Organisation, r
         case = desk.case_of(acme, ("PA-RATE", "PA-LOAD", "DC-FRAUD")[number % 3])
         cases.assign(case=case, assignee=(rex, lea)[number % 2], actor=lea, reason="Yours")
     assert asked() <= few + 1  # the names of reviewers, once there are any
+
+
+def test_the_home_shows_the_next_promise_of_each_case_the_next_due_first(busy: dict[str, Case], lea: User) -> None:
+    with clock.at(NOW):
+        found = board.due_next(lea, count=3)
+        everything = board.due_next(lea, count=50)
+    assert [sla.case for sla in found] == [busy["late"], busy["soon"], busy["fresh"]]
+    assert [sla.kind for sla in found] == [SlaClock.Kind.RESPONSE, SlaClock.Kind.RESOLUTION, SlaClock.Kind.RESPONSE]
+    assert [sla.case for sla in everything] == [busy["late"], busy["soon"], busy["fresh"], busy["paused"]]
+
+
+def test_the_home_counts_sealed_cases_only_for_those_who_may_see_them(acme: Organisation, rex: User, kim: User) -> None:
+    sealed = desk.case_of(acme, "CS-CSAM")
+    assert board.due_next(rex, count=8) == []
+    assert [sla.case for sla in board.due_next(kim, count=8)] == [sealed]
