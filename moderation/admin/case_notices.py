@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import (
@@ -23,7 +23,7 @@ from accounts.models import NoticeRead
 from moderation import permissions
 from moderation.admin.sealing import Sealing
 from moderation.models import CaseNotice, Delivery
-from moderation.services import delivery
+from moderation.services import delivery_rows, redelivery
 
 _STATE = {
     CaseNotice.State.QUEUED: "warning",
@@ -32,7 +32,6 @@ _STATE = {
     CaseNotice.State.WITHDRAWN: None,
 }
 _HANDLERS = (permissions.TRIAGE, permissions.REVIEW, permissions.ADMIT_APPEAL)
-_LOST = (Delivery.State.FAILED, Delivery.State.BOUNCED)
 
 
 class DeliveryInline(ReadOnlyInline):
@@ -68,7 +67,7 @@ class CaseNoticeAdmin(Sealing, ReadOnlyAdmin):
         """With what can be done with each."""
         rows = Delivery.objects.filter(notice=OuterRef("pk"))
         return super().get_queryset(request).annotate(
-            has_lost=Exists(rows.filter(state__in=_LOST)),
+            has_lost=ExpressionWrapper(Q(Exists(rows.filter(delivery_rows.LOST))) | delivery_rows.LEFT, BooleanField()),
             has_mailed=Exists(rows.filter(state=Delivery.State.SENT, channel=Delivery.Channel.EMAIL)),
         )  # fmt: skip
 
@@ -123,11 +122,11 @@ class CaseNoticeAdmin(Sealing, ReadOnlyAdmin):
 
     @action(description="Send again", icon="forward_to_inbox", permissions=["handle"])
     def resend(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """On the channels that have failed."""
+        """On the channels that have failed; and what was left to a person."""
         notice = self._notice(request, object_id)
 
         def act(data: dict[str, Any]) -> HttpResponse:
-            delivery.resend(notice=notice, actor=actor_of(request), reason=data["reason"])
+            redelivery.resend(notice=notice, actor=actor_of(request), reason=data["reason"])
             return pages.done(request, "It is sent again within a minute.", notice)
 
         return self._page(request, notice, "Send again", act)
@@ -139,7 +138,7 @@ class CaseNoticeAdmin(Sealing, ReadOnlyAdmin):
 
         def act(data: dict[str, Any]) -> HttpResponse:
             mailed = notice.deliveries.get(channel=Delivery.Channel.EMAIL)
-            delivery.bounced(delivery=mailed, actor=actor_of(request), reason=data["reason"])
+            redelivery.bounced(delivery=mailed, actor=actor_of(request), reason=data["reason"])
             return pages.done(request, "Noted. What else can carry it is tried within a minute.", notice)
 
         return self._page(request, notice, "The mail came back", act)

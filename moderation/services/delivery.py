@@ -6,31 +6,29 @@ twice; a job that dies in between lets it be tried again.
 """
 
 import logging
+import time
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
+from itertools import takewhile
 
-from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Max, QuerySet
 
-from accounts.models import Notice, User
+from accounts.models import Notice
 from accounts.services import notices as messages
-from moderation import permissions
-from moderation.errors import IllegalMove
 from moderation.models import CaseEvent, CaseNotice, Delivery
-from moderation.services import acts, carriers, events, measures, notices
+from moderation.services import carriers, delivery_rows, events, measures, notices
 from moderation.services.carriers import Undeliverable, Unreachable
-from newapi.kernel import clock, nudges
+from newapi.kernel import clock
 
 log = logging.getLogger(__name__)
 
-DELIVERY_TRIES_MAX = 8
-# Pauses of 1, 2, 4 … 60 minutes: what cannot be delivered for about three hours goes over the next channel.
-PAUSE_S = 60
-PAUSE_S_MAX = 3_600
 # For so long a notice belongs to the job that has claimed it; then that job is taken for dead.
 LEASE = timedelta(minutes=5)
-_HANDLERS = (permissions.TRIAGE, permissions.REVIEW, permissions.ADMIT_APPEAL)
+# So long after the last try, what a notice sets going and fails each time is left to a person: about twelve attempts.
+LEFT_AFTER = timedelta(hours=1)
+# A run ends in good time before Celery would end it in the middle of a mail; what is left is the next one's.
+RUN_S_MAX = 120.0
 _State, _Channel = Delivery.State, Delivery.Channel
 _CARRY: Mapping[str, Callable[[CaseNotice], None]] = {
     _Channel.EMAIL: carriers.mail_it,
@@ -42,43 +40,9 @@ _CARRY: Mapping[str, Callable[[CaseNotice], None]] = {
 def deliver(*, limit: int = 100) -> int:
     """Deliver what waits, those that have waited longest first. Returns how many notices were worked on."""
     waiting = CaseNotice.objects.filter(attention_at__lte=clock.now()).order_by("attention_at", "pk")
-    return sum(_work(notice) for notice in _read(waiting)[:limit])
-
-
-@transaction.atomic
-def bounced(*, delivery: Delivery, actor: User, reason: str = "The mail came back.") -> Delivery:
-    """Note that what a channel had taken came back. When nothing else has taken the notice, the next channel is tried,
-    and the window of an appeal begins with that one. Raises NotPermitted, IllegalMove, ValidationError.
-    """
-    acts.require_reason(reason)
-    notice = _read(CaseNotice.objects.all()).get(pk=delivery.notice_id)
-    acts.require(case=notice.case, actor=actor, anyone_with=_HANDLERS, to="say that a notice came back")
-    values = {"state": _State.BOUNCED, "error": "came back"}
-    if not Delivery.objects.filter(pk=delivery.pk, state=_State.SENT).update(**values):
-        raise IllegalMove("Only what was sent comes back.")
-    delivery.state, delivery.error = _State.BOUNCED, "came back"
-    _settle(notice)
-    _tell(notice, delivery, "came back", actor=actor, reason=reason)
-    acts.audit_case(case=notice.case, actor=actor, action="case_notice.bounce", reason=reason)
-    nudges.after_commit(notices.DELIVER)
-    return delivery
-
-
-@transaction.atomic
-def resend(*, notice: CaseNotice, actor: User, reason: str) -> int:
-    """Try the channels again that have failed. Returns how many. Raises NotPermitted, IllegalMove, ValidationError."""
-    acts.require_reason(reason)
-    acts.require(case=notice.case, actor=actor, anyone_with=_HANDLERS, to="send a notice again")
-    lost = Delivery.objects.filter(notice=notice, state__in=(_State.FAILED, _State.BOUNCED))
-    count = lost.update(state=_State.QUEUED, tries=0, last_tried_at=None, error="")
-    if not count:
-        raise IllegalMove("Every channel of this notice has taken it, or is still to be tried.")
-    CaseNotice.objects.filter(pk=notice.pk).update(attention_at=clock.now())
-    events.append(case=notice.case, kind=CaseEvent.Kind.NOTICE, actor=actor, after=f"{notice.once}: to be sent again",
-                  reason=reason)  # fmt: skip
-    acts.audit_case(case=notice.case, actor=actor, action="case_notice.resend", reason=reason)
-    nudges.after_commit(notices.DELIVER)
-    return count
+    ends_s = time.monotonic() + RUN_S_MAX
+    some = takewhile(lambda _: time.monotonic() < ends_s, _read(waiting)[:limit])
+    return sum(_work(notice) for notice in some)
 
 
 def _read(rows: QuerySet[CaseNotice]) -> QuerySet[CaseNotice]:
@@ -91,45 +55,24 @@ def _work(notice: CaseNotice) -> bool:
     mine = CaseNotice.objects.filter(pk=notice.pk, attention_at=notice.attention_at)
     if not mine.update(attention_at=clock.now() + LEASE):
         return False
+    trouble = ""
     try:
-        for delivery in _due(notice):
+        for delivery in delivery_rows.due(notice):
             _try(notice, delivery)
         _begin(notice)
-    except Exception:
-        # One notice costs the others nothing; after the lease it is tried again.
+    except Exception as error:
+        # One notice costs the others nothing.
         log.exception("notice %s could not be worked on", notice.pk)
-        return False
+        trouble = type(error).__name__
     with transaction.atomic():
-        _settle(notice)
-    return True
-
-
-def _due(notice: CaseNotice) -> list[Delivery]:
-    """The deliveries of the first position that is still open, and whose pause is over."""
-    rows = list(notice.deliveries.order_by("position", "pk"))
-    now = clock.now()
-    return [one for one in _open(rows) if _next_try(one, now) <= now]
-
-
-def _open(rows: list[Delivery]) -> list[Delivery]:
-    """What is still to be tried: the first position with anything queued, unless an earlier one has taken it."""
-    queued = [one for one in rows if one.state == _State.QUEUED]
-    if not queued:
-        return []
-    position = min(one.position for one in queued)
-    if any(one.state == _State.SENT and one.position < position for one in rows):
-        return []
-    return [one for one in queued if one.position == position]
-
-
-def _next_try(delivery: Delivery, now: datetime) -> datetime:
-    if delivery.last_tried_at is None:
-        return now
-    return delivery.last_tried_at + timedelta(seconds=min(PAUSE_S * 2 ** (delivery.tries - 1), PAUSE_S_MAX))
+        delivery_rows.settle(notice)
+        if trouble:
+            _try_later_or_leave(notice, trouble)
+    return not trouble
 
 
 def _try(notice: CaseNotice, delivery: Delivery) -> None:
-    """One try on one channel. The text names the window that counts from today."""
+    """One try on one channel, which costs the other channels nothing. The text names the window of today."""
     if notice.sent_at is None:
         _render_for_today(notice)
     now = clock.now()
@@ -140,10 +83,12 @@ def _try(notice: CaseNotice, delivery: Delivery) -> None:
     try:
         _CARRY[delivery.channel](notice)
     except Unreachable as error:
-        is_over = delivery.tries >= DELIVERY_TRIES_MAX
-        _note(notice, delivery, _State.FAILED if is_over else _State.QUEUED, str(error))
+        _note_miss(notice, delivery, str(error))
     except Undeliverable as error:
         _note(notice, delivery, _State.FAILED, str(error))
+    except Exception as error:
+        log.exception("notice %s failed on the channel %s", notice.pk, delivery.channel)
+        _note_miss(notice, delivery, type(error).__name__)
     else:
         _note(notice, delivery, _State.SENT, "")
 
@@ -151,9 +96,15 @@ def _try(notice: CaseNotice, delivery: Delivery) -> None:
 def _render_for_today(notice: CaseNotice) -> None:
     try:
         notices.render_again(notice)
-    except ValidationError:
+    except Exception:
         # What was written before stands; it was whole.
         log.exception("notice %s could not be rendered for today", notice.pk)
+
+
+def _note_miss(notice: CaseNotice, delivery: Delivery, error: str) -> None:
+    """Later it may go; after DELIVERY_TRIES_MAX it will not."""
+    is_over = delivery.tries >= delivery_rows.DELIVERY_TRIES_MAX
+    _note(notice, delivery, _State.FAILED if is_over else _State.QUEUED, error)
 
 
 @transaction.atomic
@@ -163,7 +114,7 @@ def _note(notice: CaseNotice, delivery: Delivery, state: Delivery.State, error: 
     delivery.state, delivery.error, delivery.sent_at = state, error[:100], sent_at
     delivery.save(update_fields=["state", "error", "sent_at"])
     if state != _State.QUEUED:
-        _tell(notice, delivery, delivery.get_state_display().lower(), reason=error)
+        delivery_rows.tell(notice, delivery, delivery.get_state_display().lower(), reason=error)
     if sent_at is not None and notice.sent_at is None:
         CaseNotice.objects.filter(pk=notice.pk, sent_at=None).update(sent_at=sent_at, state=CaseNotice.State.SENT)
         notice.sent_at, notice.state = sent_at, CaseNotice.State.SENT
@@ -182,37 +133,24 @@ def _begin(notice: CaseNotice) -> None:
         measures.begin_announced(decision=notice.decision)
 
 
-def _settle(notice: CaseNotice) -> None:
-    """Write down what the deliveries come to: when it was sent, whether it failed, when to look again."""
-    rows = list(notice.deliveries.order_by("position", "pk"))
-    sent = [one.sent_at for one in rows if one.state == _State.SENT and one.sent_at is not None]
-    waiting, now = _open(rows), clock.now()
-    state = CaseNotice.State.SENT if sent else CaseNotice.State.QUEUED if waiting else CaseNotice.State.FAILED
-    values = {
-        "state": state,
-        "sent_at": min(sent, default=None),
-        "attention_at": min((_next_try(one, now) for one in waiting), default=None),
-    }
-    CaseNotice.objects.filter(pk=notice.pk).update(**values)
-    for name, value in values.items():
-        setattr(notice, name, value)
-    if state == CaseNotice.State.FAILED:
-        _call_a_person(notice)
-
-
-def _call_a_person(notice: CaseNotice) -> None:
-    """Nobody could be reached by any channel: somebody must write a letter."""
+def _try_later_or_leave(notice: CaseNotice, trouble: str) -> None:
+    """Look again after the lease; when that has failed for LEFT_AFTER since the last try, a person must see to it."""
+    tried = Delivery.objects.filter(notice=notice).aggregate(last=Max("last_tried_at"))["last"]
+    now = clock.now()
+    is_left = now >= (tried or notice.created_at) + LEFT_AFTER
+    notice.attention_at = None if is_left else now + LEASE
+    notice.save(update_fields=["attention_at"])
+    if not is_left:
+        return
+    after = f"{notice.once}: what it sets going has failed again and again"
+    events.append(case=notice.case, kind=CaseEvent.Kind.NOTICE, after=after, reason=trouble)
     messages.post(
-        once=f"case_notice:{notice.pk}:failed",
-        kind="case_notice.failed",
-        title=f"A notice on case {notice.case.reference} could not be delivered",
-        body="No channel has taken it. Reach the organisation in another way.",
-        link=f"/admin/moderation/casenotice/{notice.pk}/change/",
+        once=f"case_notice:{notice.pk}:left:{now.isoformat()}",
+        kind="case_notice.left",
+        title=f"A notice on case {notice.case.reference} sets nothing going: {trouble}",
+        body="Measures that were to begin with it have not begun. The log says why; when that is mended, send it "
+        "again: nobody who has it gets it twice.",
+        link=delivery_rows.page_of(notice),
         level=Notice.Level.DANGER,
         audience=Notice.Audience.OPERATORS,
     )
-
-
-def _tell(notice: CaseNotice, delivery: Delivery, what: str, *, reason: str, actor: User | None = None) -> None:
-    after = f"{notice.once}: {delivery.get_channel_display().lower()} {what}"
-    events.append(case=notice.case, kind=CaseEvent.Kind.NOTICE, actor=actor, after=after, reason=reason)

@@ -16,7 +16,7 @@ from moderation import tasks
 from moderation.enforcement import Step
 from moderation.errors import IllegalMove, NotPermitted
 from moderation.models import CaseNotice, Decision, Delivery
-from moderation.services import appeals, decisions, delivery
+from moderation.services import appeals, decisions, delivery, delivery_rows, redelivery
 from newapi.celery import app
 from newapi.kernel import clock
 from newapi.schedule import JOBS
@@ -103,7 +103,7 @@ def test_while_the_mail_server_is_away_it_is_tried_with_growing_pauses_and_then_
     assert waits == [1, 2, 4, 8, 16, 32, 60, 0]  # the portal follows at the next turn
     assert states(decision) == {"email": "failed", "message": "sent"}
     row = told(decision).deliveries.get(channel="email")
-    assert (row.tries, row.error) == (delivery.DELIVERY_TRIES_MAX, "ConnectionRefusedError")
+    assert (row.tries, row.error) == (delivery_rows.DELIVERY_TRIES_MAX, "ConnectionRefusedError")
     notice = told(decision)
     assert notice.sent_at is not None
     assert notice.sent_at >= tried[-1]
@@ -182,7 +182,7 @@ def test_edge_20_a_mail_that_bounced_lets_the_window_begin_with_the_fallback(
     run(NOON + MINUTE)
     assert appeals.deadline(decision) == datetime(2026, 6, 30, tzinfo=UTC)
     with clock.at(NOON + 5 * DAY):
-        delivery.bounced(delivery=told(decision).deliveries.get(channel="email"), actor=rex, reason="No such mailbox")
+        redelivery.bounced(delivery=told(decision).deliveries.get(channel="email"), actor=rex, reason="No such mailbox")
     assert (told(decision).state, told(decision).sent_at) == ("queued", None)
     run(NOON + 5 * DAY + timedelta(minutes=1))
     notice = told(decision)
@@ -203,7 +203,7 @@ def test_a_bounce_beside_a_channel_that_took_it_changes_no_window(
     notice = told(decision)
     Delivery.objects.create(notice=notice, channel="webhook", state="sent", sent_at=NOON, tries=1)
     with clock.at(NOON + 5 * DAY):
-        delivery.bounced(delivery=notice.deliveries.get(channel="email"), actor=rex)
+        redelivery.bounced(delivery=notice.deliveries.get(channel="email"), actor=rex)
     assert (told(decision).state, told(decision).sent_at) == ("sent", NOON)
     assert appeals.deadline(decision) == datetime(2026, 6, 30, tzinfo=UTC)
 
@@ -227,18 +227,18 @@ def test_only_who_works_on_cases_says_that_a_mail_came_back_and_only_of_what_was
     decision = decided.decide(acme, rex)
     row = told(decision).deliveries.get(channel="email")
     with pytest.raises(IllegalMove):
-        delivery.bounced(delivery=row, actor=rex)
+        redelivery.bounced(delivery=row, actor=rex)
     tasks.deliver_notices()
     for person in (ada, kim, desk.worker("aud", "auditor")):
         with pytest.raises(NotPermitted):
-            delivery.bounced(delivery=row, actor=person)
+            redelivery.bounced(delivery=row, actor=person)
         with pytest.raises(NotPermitted):
-            delivery.resend(notice=told(decision), actor=person, reason="Again")
+            redelivery.resend(notice=told(decision), actor=person, reason="Again")
     with pytest.raises(ValidationError):
-        delivery.bounced(delivery=row, actor=rex, reason=" ")
-    delivery.bounced(delivery=row, actor=rex)
+        redelivery.bounced(delivery=row, actor=rex, reason=" ")
+    redelivery.bounced(delivery=row, actor=rex)
     with pytest.raises(IllegalMove):
-        delivery.bounced(delivery=row, actor=rex)
+        redelivery.bounced(delivery=row, actor=rex)
     assert AuditEvent.objects.filter(action="case_notice.bounce", actor=rex).count() == 1
     assert desk.told(decision.case, "notice")[-1].actor == rex
 
@@ -247,10 +247,10 @@ def test_what_has_failed_can_be_sent_again(acme: Organisation, rex: User, server
     server.refused = {"ada@example.com"}
     decision = decided.decide(acme, rex)
     with pytest.raises(IllegalMove):
-        delivery.resend(notice=told(decision), actor=rex, reason="Again")
+        redelivery.resend(notice=told(decision), actor=rex, reason="Again")
     tasks.deliver_notices()
     server.refused = set()
-    assert delivery.resend(notice=told(decision), actor=rex, reason="The address was mended") == 1
+    assert redelivery.resend(notice=told(decision), actor=rex, reason="The address was mended") == 1
     tasks.deliver_notices()
     assert states(decision)["email"] == "sent"
     assert server.recipients() == ["ada@example.com"]
@@ -276,6 +276,68 @@ def test_one_notice_that_cannot_be_worked_on_costs_the_others_nothing(
         tasks.deliver_notices()
     assert told(first).attempted_at is not None
     assert sorted(server.recipients()) == ["ada@example.com", "gus@example.com"]
+
+
+def test_a_notice_whose_measures_never_begin_is_left_to_a_person_who_sends_it_again_when_that_is_mended(
+    acme: Organisation, rex: User, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decision = decided.decided_at(NOON, acme, rex)
+    turns, moment = 0, NOON
+    with monkeypatch.context() as patched:
+        patched.setattr(delivery.measures, "begin_announced", lambda *, decision: 1 // 0)
+        while told(decision).attention_at is not None and moment < NOON + DAY:
+            turns += bool(CaseNotice.objects.filter(attention_at__lte=moment))
+            run(moment)
+            moment += MINUTE
+    assert 10 <= turns <= 13
+    assert (told(decision).state, told(decision).attempted_at) == ("sent", None)
+    left = Notice.objects.get(kind="case_notice.left")
+    assert (left.audience, left.level, "ZeroDivisionError" in left.title) == ("operators", "danger", True)
+    assert desk.told(decision.case, "notice")[-1].reason == "ZeroDivisionError"
+    with clock.at(moment):
+        redelivery.resend(notice=told(decision), actor=rex, reason="Mended")
+    run(moment + MINUTE)
+    assert told(decision).attempted_at is not None
+    assert server.recipients() == ["ada@example.com"]
+    with pytest.raises(IllegalMove):
+        redelivery.resend(notice=told(decision), actor=rex, reason="Again")
+
+
+def test_a_channel_that_fails_as_nobody_foresaw_is_given_up_in_the_end_and_the_next_one_takes_the_notice(
+    acme: Organisation, rex: User, settings: LazySettings, server: MailServer
+) -> None:
+    decision = decided.decided_at(NOON, acme, rex)
+    settings.SITE_NAME = "Two\nlines"  # which no subject of a mail may have
+    for minutes in range(0, 240, 2):
+        run(NOON + minutes * MINUTE)
+    assert states(decision) == {"email": "failed", "message": "sent"}
+    row = told(decision).deliveries.get(channel="email")
+    assert (row.tries, row.error) == (delivery_rows.DELIVERY_TRIES_MAX, "BadHeaderError")
+    assert told(decision).attempted_at is not None
+
+
+def test_a_channel_in_whose_last_try_the_job_died_is_given_up_too(
+    acme: Organisation, rex: User, server: MailServer
+) -> None:
+    decision = decided.decided_at(NOON, acme, rex)
+    told(decision).deliveries.filter(channel="email").update(tries=delivery_rows.DELIVERY_TRIES_MAX, last_tried_at=NOON)
+    run(NOON + DAY)
+    assert states(decision)["message"] == "sent"
+    assert server.received == []
+    assert redelivery.resend(notice=told(decision), actor=rex, reason="The worker has more memory now") == 1
+    tasks.deliver_notices()
+    assert states(decision)["email"] == "sent"
+
+
+def test_a_run_ends_in_good_time_and_the_next_one_goes_on(
+    acme: Organisation, globex: Organisation, rex: User, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided.decide(acme, rex)
+    decided.decide(globex, rex)
+    monkeypatch.setattr(delivery, "RUN_S_MAX", 0.0)
+    assert tasks.deliver_notices() == 0
+    monkeypatch.undo()
+    assert tasks.deliver_notices() == 2
 
 
 @pytest.mark.req("NOT-04")

@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from accounts.models import AuditEvent, Organisation, Role, User
 from moderation.errors import NotPermitted
 from moderation.models import CaseNotice, Delivery, NoticeHook
-from moderation.services import delivery, hooks
+from moderation.services import delivery, delivery_rows, hooks
 from newapi.kernel import clock
 from tests import cast
 from tests.moderation import decided, hook_server
@@ -103,7 +103,7 @@ def test_an_answer_that_may_be_better_later_is_tried_again(
     row = Delivery.objects.get(channel="webhook")
     assert (row.state, row.tries, row.error) == ("queued", 1, f"status {status}")
     assert delivery.deliver() == 0
-    with clock.shifted(delivery.PAUSE_S):
+    with clock.shifted(delivery_rows.PAUSE_S):
         assert delivery.deliver() == 1
     row.refresh_from_db()
     assert (row.state, row.tries, len(server.received)) == ("sent", 2, 2)
