@@ -8,12 +8,14 @@ from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import ValidationError
 from django.db import models
 from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminEmailInputWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminSingleDateWidget,
+    UnfoldAdminSingleTimeWidget,
     UnfoldAdminSplitDateTimeWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
@@ -23,6 +25,25 @@ from unfold.widgets import (
 from accounts.limit_words import read_percents, write_percents
 from newapi.kernel import money
 
+_CALENDAR = ["admin/js/core.js", "admin/js/calendar.js", "admin/js/admin/DateTimeShortcuts.js"]
+
+
+class DateWidget(UnfoldAdminSingleDateWidget):
+    """A day, typed or picked. Brings the scripts along that Django's own leaves to the page of a model."""
+
+    class Media:
+        extend = False
+        js = _CALENDAR
+
+
+class TimeWidget(UnfoldAdminSingleTimeWidget):
+    """A time of day, likewise."""
+
+    class Media:
+        extend = False
+        js = _CALENDAR
+
+
 _STYLED: dict[type[forms.Widget], type[forms.Widget]] = {
     forms.TextInput: UnfoldAdminTextInputWidget,
     forms.Textarea: UnfoldAdminTextareaWidget,
@@ -31,7 +52,9 @@ _STYLED: dict[type[forms.Widget], type[forms.Widget]] = {
     forms.PasswordInput: UnfoldAdminPasswordWidget,
     forms.Select: UnfoldAdminSelectWidget,
     forms.CheckboxInput: UnfoldBooleanSwitchWidget,
-    forms.DateInput: UnfoldAdminSingleDateWidget,
+    forms.CheckboxSelectMultiple: UnfoldAdminCheckboxSelectMultipleWidget,
+    forms.DateInput: DateWidget,
+    forms.TimeInput: TimeWidget,
     forms.SplitDateTimeWidget: UnfoldAdminSplitDateTimeWidget,
 }
 

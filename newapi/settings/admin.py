@@ -16,6 +16,10 @@ def _icon(request: HttpRequest) -> str:
     return static("portal/icon.svg")
 
 
+def _style(request: HttpRequest) -> str:
+    return static("accounts/admin.css")
+
+
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": _site_name,
     "SITE_HEADER": _site_name,
@@ -24,6 +28,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": _icon},
     ],
+    "STYLES": [_style],
     "SITE_URL": "/",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,

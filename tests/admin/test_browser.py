@@ -10,7 +10,7 @@ from pytest_django.live_server_helper import LiveServer
 from accounts.models import APIKey, Organisation, User
 from billing.models import PriceVersion, Rollup15m, RollupDay, UsageEvent
 from channels.models import Channel, Model
-from moderation.models import Case, Restriction
+from moderation.models import CalendarVersion, Case, CaseEvent, ChainRoot, Restriction, TransparencyReport
 from newapi.kernel import secrets
 from newapi.kernel.meters import health
 from newapi.kernel.meters.health_records import failed
@@ -94,7 +94,12 @@ def test_pages_are_drawn_whole_at_every_width(
         pages.change(busy.organisation),
         pages.add(PriceVersion),
         pages.change(Case.objects.earliest("pk")),
+        pages.list_of(CaseEvent),
         pages.add(Restriction),
+        pages.add(CalendarVersion),
+        pages.change(ChainRoot.objects.get()),
+        pages.add(TransparencyReport),
+        pages.change(TransparencyReport.objects.get()),
     ]
     for path in seen:
         page = sitting.open(path)
