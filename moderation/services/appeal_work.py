@@ -20,10 +20,15 @@ OUTCOMES = (_State.UPHELD, _State.OVERTURNED, _State.MODIFIED)
 
 @transaction.atomic
 def admit_late(*, appeal: Appeal, actor: User, reason: str) -> Appeal:
-    """Take up an appeal that came too late. Raises NotPermitted, IllegalMove, ValidationError."""
+    """Take up an appeal that came too late, while its decision counts.
+
+    Raises NotPermitted, IllegalMove, ValidationError.
+    """
     acts.require_reason(reason)
     _require(appeal, actor, permissions.ADMIT_APPEAL, "admit a late appeal")
     conflicts.refuse(case=appeal.decision.case, actor=actor)
+    if Decision.objects.select_for_update(no_key=True).get(pk=appeal.decision_id).state != Decision.State.ISSUED:
+        raise IllegalMove("This decision does not count any more.")
     values = {"state": _State.SUBMITTED, "late_admitted_by": actor, "late_reason": reason[:500]}
     appeal_rows.change(appeal, (_State.REJECTED_LATE,), **values)
     appeal_rows.tell(appeal, actor, "admitted though late", reason)

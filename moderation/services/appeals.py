@@ -81,7 +81,9 @@ def submit(
     via: portal (then `user` is who is logged in), link, or mail (then `actor` is the colleague who typed it in, and
     `received_at`, aware, when it came). Raises ValidationError, IllegalMove, NotPermitted.
     """
-    decision = Decision.objects.select_related("case__category", "case__organisation").get(pk=decision.pk)
+    # Locked: what replaces a decision waits until it knows of the appeal against it.
+    locked = Decision.objects.select_for_update(of=("self",), no_key=True)
+    decision = locked.select_related("case__category", "case__organisation").get(pk=decision.pk)
     submitted_at = _check_submission(decision, grounds, via, user, actor, received_at)
     until = deadline(decision)
     is_late = submitted_at >= until

@@ -6,7 +6,8 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from accounts.models import User
-from moderation.models import Case, CaseEvent, Decision, EnforcementAction
+from moderation.errors import IllegalMove
+from moderation.models import Appeal, Case, CaseEvent, Decision, EnforcementAction
 from moderation.models.policy import Level
 from moderation.services import (
     acts,
@@ -29,7 +30,10 @@ _State, _Finding = Decision.State, Decision.Finding
 
 @transaction.atomic
 def take(*, decision: Decision, case: Case, actor: User, reason: str) -> Decision:
-    """Issue a decision that nothing holds any more. `case` is as it is now. Raises ValidationError, NotPermitted."""
+    """Issue a decision that nothing holds any more. `case` is as it is now.
+
+    Raises ValidationError, NotPermitted, and IllegalMove while an appeal is open against what it would replace.
+    """
     is_violation = decision.finding == _Finding.VIOLATION
     old = _replaced(decision)
     count(decision, case)
@@ -55,9 +59,22 @@ def take(*, decision: Decision, case: Case, actor: User, reason: str) -> Decisio
 
 
 def _replaced(decision: Decision) -> Decision | None:
-    """The decision of a case that was reopened counts no more once there is another."""
-    old = Decision.objects.filter(case=decision.case_id, state=_State.ISSUED).first()
+    """The decision of a case that was reopened counts no more once there is another.
+
+    What is appealed is judged first, by somebody who had no part. Raises IllegalMove.
+    """
+    # Locked, as by whoever submits an appeal: of the two that come at once, the second sees the first.
+    old = (
+        Decision.objects.select_for_update(of=("self",), no_key=True)
+        .filter(case=decision.case_id, state=_State.ISSUED)
+        .first()
+    )
     if old is not None:
+        appeal = Appeal.objects.filter(decision=old, state__in=Appeal.OPEN_STATES).first()
+        if appeal is not None:
+            raise IllegalMove(
+                f"{appeal.reference} against {old.reference} waits for its outcome. Decide anew after it."
+            )
         old.state = _State.OVERRIDDEN
         old.save(update_fields=["state"])
         decision.overrides = old

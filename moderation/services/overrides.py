@@ -19,8 +19,9 @@ _State, _Finding = Decision.State, Decision.Finding
 def override(*, decision: Decision, proposal: Proposal, actor: User, reason: str) -> Decision:
     """Replace an issued decision after an appeal. Found to be none: what it imposed is lifted and its strike voided.
 
-    Otherwise the milder measures take the place of the old ones, with the time served. The outcome of the appeal is
-    told by moderation.services.appeals, not here. Raises NotPermitted, IllegalMove, ValidationError.
+    Otherwise the milder measures take the place of the old ones, with the time served. A review that goes on, because
+    the case was reopened or a remedy was not met, is left as it is. The outcome of the appeal is told by
+    moderation.services.appeals, not here. Raises NotPermitted, IllegalMove, ValidationError.
     """
     acts.require_reason(reason)
     case = Case.objects.select_related("category", "organisation", "assignee").get(pk=decision.case_id)
@@ -32,7 +33,9 @@ def override(*, decision: Decision, proposal: Proposal, actor: User, reason: str
     _check_milder(decision, proposal)
     decisions.check(case, proposal, actor=actor)
     now = clock.now()
-    new = decisions.write(case, proposal, overrides=decision, proposed_by=actor, decided_by=actor, decided_at=now)
+    new = decisions.write(
+        case, proposal, state=_State.ISSUED, overrides=decision, proposed_by=actor, decided_by=actor, decided_at=now
+    )
     effects.count(new, case)
     text = f"{new.reference} replaces {decision.reference}: {new.get_finding_display().lower()}"
     acts.record(case=case, kind=CaseEvent.Kind.DECISION, actor=actor, after=text, reason=reason)
@@ -54,7 +57,8 @@ def _overturn(old: Decision, case: Case, actor: User, reason: str) -> None:
     stays.undo(decision=old, actor=actor, reason=reason)
     strikes.void(decision=old, actor=actor, reason=reason)
     _withdraw_demands(old, actor, reason)
-    cases.move(case=case, to=Case.State.NO_VIOLATION, act=Act.APPEAL, actor=actor, reason=reason)
+    if case.state not in Case.UNDECIDED_STATES:
+        cases.move(case=case, to=Case.State.NO_VIOLATION, act=Act.APPEAL, actor=actor, reason=reason)
 
 
 def _modify(old: Decision, new: Decision, case: Case, actor: User, reason: str) -> None:

@@ -49,3 +49,15 @@ def lea(categories: None) -> User:
 def kim(categories: None) -> User:
     """Child safety: sees sealed cases, and only those."""
     return desk.worker("kim", "child safety")
+
+
+@pytest.fixture
+def rita(categories: None) -> User:
+    """Decides appeals; has no part in any case."""
+    return desk.allowed(desk.worker("rita", "auditor"), "review_appeal")
+
+
+@pytest.fixture
+def lou(categories: None) -> User:
+    """Admits late appeals, and reviewers who took part, where it has to be."""
+    return desk.allowed(desk.worker("lou", "auditor"), "admit_appeal", "assign_case")

@@ -30,18 +30,6 @@ def wednesday() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def rita(categories: None) -> User:
-    """Decides appeals; has no part in any case."""
-    return desk.allowed(desk.worker("rita", "auditor"), "review_appeal")
-
-
-@pytest.fixture
-def lou(categories: None) -> User:
-    """Admits late appeals, and reviewers who took part, where it has to be."""
-    return desk.allowed(desk.worker("lou", "auditor"), "admit_appeal", "assign_case")
-
-
 def sent(decision: Decision, at: datetime) -> Decision:
     """Its notice delivered at a moment."""
     with clock.at(at):
