@@ -6,13 +6,15 @@ from typing import ClassVar
 
 from django.core.exceptions import ValidationError
 
-from accounts.models import User
+from accounts.models import Organisation, User
 from moderation.models import EnforcementAction, Restriction
 from moderation.models.policy import Level
 from moderation.services import restrictions
 from newapi.kernel import clock
 
 DAYS_MAX = 3_650
+REASON_MAX = 500
+_RATE = Restriction._meta.get_field("rate_per_minute")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,8 @@ class Measure:
         """What it restricts at the gateway when it is aimed at a target."""
         return self.scope
 
-    def check(self, step: Step) -> None:
-        """Raises ValidationError for what this measure does not take. Targets are checked when it begins."""
+    def check(self, step: Step, organisation: Organisation | None) -> None:
+        """Raises ValidationError for what this measure does not take, or what the organisation does not have."""
         if bool(step.target) != (self.scope_of(step.target) not in (None, Restriction.Scope.ORGANISATION)):
             raise ValidationError(
                 f"{self.kind.label}: name what it is aimed at, and only where it is aimed at something."
@@ -60,6 +62,11 @@ class Measure:
             raise ValidationError(f"{self.kind.label}: a rate is for limiting the rate only, and needed there.")
         if step.days is not None and not (self.takes_days and 1 <= step.days <= DAYS_MAX):
             raise ValidationError(f"{self.kind.label}: it takes no end, or one within {DAYS_MAX:,} days.")
+        if step.rate_per_minute is not None:
+            _RATE.run_validators(step.rate_per_minute)
+        scope = self.scope_of(step.target)
+        if scope is not None and organisation is not None:
+            restrictions.check_target(organisation, scope, step.target)
 
     def begin(self, action: EnforcementAction, *, actor: User | None, reason: str) -> None:
         """Let it take effect now: the gateway obeys at the next call. An end that is set already stands."""
@@ -74,7 +81,8 @@ class Measure:
                 scope=scope,
                 target=action.target,
                 case=action.case,
-                reason=reason,
+                # What an appeal is answered with may be longer; all of it is in the story of the case.
+                reason=reason[:REASON_MAX],
                 ends_at=action.ends_at,
                 rate_per_minute=action.rate_per_minute,
                 resumes=action.restriction is not None,

@@ -28,7 +28,9 @@ def impose(*, case: Case, step: Step, actor: User, reason: str) -> EnforcementAc
     Raises NotPermitted, IllegalMove, ValidationError.
     """
     acts.require_reason(reason)
-    case = Case.objects.select_related("category", "organisation").get(pk=case.pk)
+    # Locked: a decision that is issued meanwhile would end nothing that it has not seen.
+    locked = Case.objects.select_for_update(of=("self",), no_key=True)
+    case = locked.select_related("category", "organisation").get(pk=case.pk)
     if case.state not in Case.UNDECIDED_STATES or case.organisation is None or step.kind not in KINDS:
         raise IllegalMove("An interim measure suspends somebody who is known, before there is a decision.")
     needed = BY.get(Level(case.level))
@@ -47,7 +49,7 @@ def impose(*, case: Case, step: Step, actor: User, reason: str) -> EnforcementAc
 @transaction.atomic
 def suspend_first(*, case: Case, step: Step, actor: User | None, reason: str) -> EnforcementAction:
     """An interim measure without asking who may: for the decision that has been made and waits for a second person."""
-    measure_of(step.kind).check(step)
+    measure_of(step.kind).check(step, case.organisation)
     now = clock.now()
     ends_at = None if case.level == Level.L1 else now + LASTS
     action = EnforcementAction.objects.create(

@@ -60,7 +60,7 @@ def check(case: Case, steps: Sequence[Step], *, actor: User, deviation_reason: s
         if step.kind not in MEASURES:
             raise ValidationError("Choose measures of the ladder.")
         measure = measure_of(step.kind)
-        measure.check(step)
+        measure.check(step, case.organisation)
         mildest = measure.mildest_at_first if is_first else measure.mildest
         # At a later act a minor violation may end in what its own level allows.
         if Level(mildest).is_worse_than(case.level) and not permissions.may(actor, permissions.OVERRIDE_LADDER):

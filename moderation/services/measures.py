@@ -47,7 +47,9 @@ def begin(*, action: EnforcementAction, actor: User | None, reason: str) -> bool
 @transaction.atomic
 def begin_announced(*, decision: Decision) -> int:
     """Begin what waited for the notice of a decision: its first attempt was made. Returns how many began (NOT-02)."""
-    if not Decision.objects.filter(pk=decision.pk, state=Decision.State.ISSUED).exists():
+    # Locked, so that no appeal ends the decision between the question and the answer.
+    locked = Decision.objects.select_for_update(of=("self",), no_key=True)
+    if locked.filter(pk=decision.pk, state=Decision.State.ISSUED).first() is None:
         return 0
     waiting = decision.actions.filter(state=_State.PLANNED, ended_at=None).select_related("case__organisation")
     begun = sum(begin(action=action, actor=None, reason=ANNOUNCED) for action in waiting)

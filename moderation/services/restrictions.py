@@ -48,7 +48,7 @@ def impose(
     organisation. In force from `starts_at` (now when empty or past) until `ends_at` (until lifted when empty).
     rate_per_minute: so many calls a minute still pass, for a scope of SLOWABLE; None refuses all of them.
     is_automatic: decided by a detector; it must have an end. The category is the case's when not given.
-    resumes: it goes on with one that stood still, also when the case is done by now.
+    resumes: it goes on with one that stood still, also when the case is done or the category retired by now.
     Raises ValidationError, and NotPermitted for a case that the actor may not see.
     """
     acts.require_reason(reason)
@@ -56,13 +56,13 @@ def impose(
     starts_at = _checked_start(starts_at, ends_at, now)
     if is_automatic and ends_at is None:
         raise ValidationError({"ends_at": "What no person decided must end by itself."})
-    _check_target(organisation, scope, target)
+    check_target(organisation, scope, target)
     if rate_per_minute is not None and scope not in SLOWABLE:
         raise ValidationError({"rate_per_minute": f"A {_Scope(scope).label.lower()} is refused, never slowed."})
     if case is not None:
         _check_case(case, organisation, actor, may_be_done=resumes)
         category = category or case.category
-    if category is not None and not category.is_in_force:
+    if category is not None and not (resumes or category.is_in_force):
         raise ValidationError({"category": f"{category.code} is retired or not in force here."})
     restriction = Restriction(
         organisation=organisation,
@@ -105,6 +105,15 @@ def lift(*, restriction: Restriction, actor: User | None, reason: str) -> bool:
 def effect(restriction: Restriction) -> str:
     """What it does to calls, in words."""
     return effect_on_calls(restriction.rate_per_minute)
+
+
+def check_target(organisation: Organisation, scope: str, target: str) -> None:
+    """Raises ValidationError when there is no such thing to restrict in the organisation."""
+    exists = _EXISTS.get(scope)
+    if exists is None:
+        raise ValidationError({"scope": f"Choose one of {', '.join(_Scope.values)}."})
+    if not exists(organisation, target):
+        raise ValidationError({"target": f"{organisation} has no {_Scope(scope).label.lower()} “{target}”."})
 
 
 def _tell(restriction: Restriction, kind: CaseEvent.Kind, action: str, actor: User | None, reason: str) -> None:
@@ -164,12 +173,3 @@ _EXISTS: Mapping[str, Callable[[Organisation, str], bool]] = {
     _Scope.MODEL: lambda organisation, target: Model.objects.filter(name=target).exists(),
     _Scope.FEATURE: lambda organisation, target: target in FEATURES,
 }
-
-
-def _check_target(organisation: Organisation, scope: str, target: str) -> None:
-    """Raises ValidationError when there is no such thing to restrict in the organisation."""
-    exists = _EXISTS.get(scope)
-    if exists is None:
-        raise ValidationError({"scope": f"Choose one of {', '.join(_Scope.values)}."})
-    if not exists(organisation, target):
-        raise ValidationError({"target": f"{organisation} has no {_Scope(scope).label.lower()} “{target}”."})

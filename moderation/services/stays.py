@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
 
 from accounts.models import User
 from moderation.enforcement import measure_of
@@ -48,9 +49,11 @@ def carry_over(*, old: Decision, new: Decision, actor: User, reason: str) -> Non
 @transaction.atomic
 def stay(*, decision: Decision, actor: User, reason: str) -> int:
     """Let what a decision imposed stand still while an appeal is decided. Returns how many measures do."""
-    stayed = 0
-    for action in decision.actions.filter(state=_State.IN_FORCE, restriction__isnull=False):
-        if measures.claim(action, _State.IN_FORCE, _State.PLANNED, ended_at=clock.now()):
+    stayed, now = 0, clock.now()
+    # What the clock has ended, though no sweep has seen it, has nothing left to go on with.
+    running = decision.actions.filter(Q(ends_at=None) | Q(ends_at__gt=now), state=_State.IN_FORCE)
+    for action in running.filter(restriction__isnull=False):
+        if measures.claim(action, _State.IN_FORCE, _State.PLANNED, ended_at=now):
             measure_of(action.kind).end(action, actor=actor, reason=reason)
             measures.tell(action, actor, reason)
             stayed += 1
