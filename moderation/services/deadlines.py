@@ -8,7 +8,7 @@ from accounts.models import Notice
 from accounts.services import notices as messages
 from moderation.models import Case, CaseEvent, Demand, PolicyCategory
 from moderation.models.policy import Level
-from moderation.services import cases, demands, events
+from moderation.services import cases, demands, events, rounds
 from newapi.kernel import clock
 
 _State, _Kind = Demand.State, Demand.Kind
@@ -29,8 +29,9 @@ def sweep(*, limit: int = _WAYS_MAX) -> int:
         extended_by=None,
     )
     found = ("case__category", "case__organisation", "case__assignee", "organisation")
-    done = sum(_overdue(demand) for demand in late.select_related(*found)[:limit])
-    return done + sum(_ask_again(demand) for demand in ending.select_related(*found).order_by("pk")[:limit])
+    done = rounds.each(late.select_related(*found)[:limit], _overdue, what="The deadline of")
+    again = ending.select_related(*found).order_by("pk")[:limit]
+    return done + rounds.each(again, _ask_again, what="Asking again for")
 
 
 @transaction.atomic
@@ -41,7 +42,8 @@ def _overdue(demand: Demand) -> bool:
     demand.state = _State.OVERDUE
     text = f"{demand.reference}: overdue"
     events.append(case=demand.case, kind=CaseEvent.Kind.DEMAND, after=text, at=demand.due_at)
-    case = demand.case
+    # As it is now: another demand of the same case may have moved it a moment ago.
+    case = demands.case_of(demand)
     if demand.kind in demands.REMEDIES and case.state == Case.State.REMEDIATION:
         demands.back_to_review(demand, case)
     elif demand.kind == _Kind.EXPLANATION:
@@ -55,7 +57,7 @@ def _overdue(demand: Demand) -> bool:
 def _ask_again(demand: Demand) -> bool:
     """What an explanation covers ends: it is asked for anew, due when the old one ends."""
     due_at = max(demand.valid_until or clock.now(), clock.now() + timedelta(days=1))
-    again = demands.write(
+    demands.write(
         case=demand.case,
         kind=demand.kind,
         text=demand.text,
@@ -64,13 +66,17 @@ def _ask_again(demand: Demand) -> bool:
         scope=demand.scope,
         extends=demand,
     )
-    return again.pk is not None
+    return True
 
 
 def _open_unexplained(demand: Demand) -> None:
+    """A case of its own, unless no case may cite the category any more: then people hear of the silence only."""
+    category = PolicyCategory.objects.in_force().filter(code=UNEXPLAINED).first()
+    if category is None:
+        return
     cases.open_case(
         organisation=demand.organisation,
-        category=PolicyCategory.objects.get(code=UNEXPLAINED),
+        category=category,
         level=Level.L3,
         source=Case.Source.AUTOMATED,
         summary=f"{demand.reference} asked where personal data comes from; nobody answered in time.",

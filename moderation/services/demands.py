@@ -172,9 +172,14 @@ def drop(*, demand: Demand, actor: User, reason: str) -> None:
     _tell(demand, actor, "withdrawn", reason)
 
 
+def case_of(demand: Demand) -> Case:
+    """The case of a demand as it is now."""
+    return Case.objects.select_related("category", "organisation", "assignee").get(pk=demand.case_id)
+
+
 def _check_actor(demand: Demand, actor: User, reason: str) -> Case:
     acts.require_reason(reason)
-    case = Case.objects.select_related("category", "organisation", "assignee").get(pk=demand.case_id)
+    case = case_of(demand)
     acts.require(case=case, actor=actor, anyone_with=(permissions.REVIEW,), to="judge an answer")
     conflicts.refuse(case=case, actor=actor)
     return case
@@ -193,7 +198,7 @@ def _remedies_pend(demand: Demand) -> bool:
 
 def go_on(demand: Demand) -> None:
     """A case that waited for information is in review again once none is open."""
-    case = Case.objects.select_related("category", "assignee", "organisation").get(pk=demand.case_id)
+    case = case_of(demand)
     waits = Demand.objects.filter(case=case, kind=_Kind.INFORMATION, state=_State.OPEN).exists()
     if case.state == Case.State.AWAITING_USER and not waits:
         reason = f"{demand.reference}: {demand.get_state_display().lower()}."

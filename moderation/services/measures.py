@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from accounts.models import User
 from moderation.enforcement import MEASURES, Step, measure_of
 from moderation.models import Case, CaseEvent, Decision, EnforcementAction
-from moderation.services import acts, events, restrictions
+from moderation.services import acts, events, restrictions, rounds
 from newapi.kernel import clock
 
 _State = EnforcementAction.State
@@ -84,7 +84,7 @@ def end(*, action: EnforcementAction, actor: User | None, reason: str, drop: boo
 def sweep(*, limit: int = 500) -> int:
     """Write down that measures have ended by the clock, which the gateway obeyed at the moment. Returns how many."""
     over = EnforcementAction.objects.filter(state=_State.IN_FORCE, ends_at__lte=clock.now()).order_by("ends_at", "pk")
-    return sum(_over(action) for action in over.select_related("case__category")[:limit])
+    return rounds.each(over.select_related("case__category")[:limit], _over, what="The end of")
 
 
 def in_force(case: Case) -> list[EnforcementAction]:

@@ -13,7 +13,7 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from accounts.models import Organisation
 from moderation.models import Case, CaseEvent, PolicyCategory, Signal
 from moderation.models.policy import Level
-from moderation.services import events, joining
+from moderation.services import events, joining, rounds
 from newapi.kernel import clock
 
 # Signals of one organisation and category within WINDOW that open a case. One is up to an hour of one key.
@@ -29,7 +29,7 @@ def join(*, limit: int = 200) -> int:
 
     Harmless when run twice, or twice at once: a signal is claimed by a guarded update.
     """
-    return sum(_take(*pair) for pair in _due()[:limit])
+    return rounds.each(_due()[:limit], lambda pair: _take(*pair), what="Organisation and category")
 
 
 def waiting() -> QuerySet[Signal]:

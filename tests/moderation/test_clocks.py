@@ -283,3 +283,15 @@ def test_clock_events_are_the_platforms_and_make_no_audit_rows(acme: Organisatio
     sweep(MONDAY + 80 * HOUR)
     assert {event.actor for event in case.events.exclude(kind="opened")} == {None}
     assert AuditEvent.objects.count() == rows
+
+
+@pytest.mark.req("MOD-07")
+def test_one_clock_that_cannot_be_advanced_costs_the_others_nothing(
+    acme: Organisation, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, other = opened(acme, "TE-TERROR"), opened(acme, "TE-TERROR")
+    # Somebody has put the head of its chain off, so that its next event collides with one that stands.
+    Case.objects.filter(pk=broken.pk).update(events_count=0)
+    assert sweep(MONDAY + 13 * HOUR) == 1
+    assert [bool(desk.told(case, "warning")) for case in (broken, other)] == [False, True]
+    assert broken.reference in caplog.text

@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 
 from accounts.models import Notice, Organisation, Role, User
 from moderation.errors import CaseError, IllegalMove, NotPermitted
-from moderation.models import Case, Decision, Demand, SlaPause
+from moderation.models import Case, Decision, Demand, PolicyCategory, SlaPause
 from moderation.services import deadlines, demands
 from moderation.services.demands import Asked
 from newapi.kernel import clock
@@ -114,6 +114,43 @@ def test_a_remedy_that_is_overdue_is_noticed_once_and_proposes_a_suspension(acme
     assert demand.overdue_at == demand.due_at
     back = [event for event in desk.told(demand.case, "state") if event.after == "in_review"][-1]
     assert "suspension is to be considered" in back.reason
+    assert Notice.objects.filter(kind="case.demand_overdue").count() == 1
+
+
+@pytest.mark.req("MOD-17")
+def test_two_remedies_of_one_case_that_are_overdue_at_once_are_noticed_in_one_round(
+    acme: Organisation, rex: User
+) -> None:
+    decision = desk.decided(acme, rex, demands=(KEYS, Asked("deletion", "Delete what you kept.", 7)))
+    with clock.shifted(7 * DAY + 60):
+        assert deadlines.sweep() == 2
+    assert {state_of(demand) for demand in decision.demands.all()} == {("overdue", "in_review")}
+
+
+@pytest.mark.req("MOD-31")
+def test_one_demand_that_cannot_be_worked_on_costs_the_others_nothing(
+    acme: Organisation, globex: Organisation, rex: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = asked(desk.in_review(acme, rex), rex)
+    other = asked(desk.in_review(globex, rex), rex, days=6)
+    # Somebody has put the head of its chain off, so that its next event collides with one that stands.
+    Case.objects.filter(pk=broken.case_id).update(events_count=0)
+    with clock.shifted(7 * DAY):
+        assert deadlines.sweep() == 1
+    assert broken.reference in caplog.text
+    assert (state_of(broken)[0], state_of(other)[0]) == ("open", "overdue")
+
+
+@pytest.mark.req("MOD-31")
+def test_an_explanation_is_noted_as_overdue_though_no_case_may_cite_its_category_any_more(
+    acme: Organisation, rex: User
+) -> None:
+    demand = asked(desk.in_review(acme, rex), rex, "explanation", scope="Contacts of EU customers")
+    PolicyCategory.objects.filter(code="PV-DATA").update(is_retired=True)
+    with clock.shifted(6 * DAY):
+        assert deadlines.sweep() == 1
+    assert state_of(demand)[0] == "overdue"
+    assert Case.objects.count() == 1
     assert Notice.objects.filter(kind="case.demand_overdue").count() == 1
 
 
