@@ -52,8 +52,9 @@ def assign(*, appeal: Appeal, reviewer: User, actor: User, reason: str) -> Appea
     conflicts.refuse(case=case, actor=actor)
     if not appeal_reviewers.may_review(reviewer, case):
         raise ValidationError({"reviewer": f"{reviewer} may not decide appeals of this case."})
-    if why := conflicts.why_not(case=case, user=reviewer):
-        raise ValidationError({"reviewer": f"{reviewer} may not decide this appeal: {why}"})
+    if conflicts.why_not(case=case, user=reviewer):
+        # Why is not said: it may be that they have reported it (MOD-09).
+        raise ValidationError({"reviewer": f"{reviewer} has a conflict of interest, and may not decide this appeal."})
     exception: dict[str, Any] = {"is_exception": False, "exception_by": None, "exception_reason": ""}
     if appeal_reviewers.took_part(reviewer, appeal):
         exception = _exception(appeal, reviewer, actor, reason)

@@ -148,11 +148,9 @@ def assign(
         raise IllegalMove("A case that is done is assigned to nobody anew.")
     takes_it = assignee is not None and assignee == actor
     needed = (permissions.ASSIGN, permissions.REVIEW) if takes_it else (permissions.ASSIGN,)
-    acts.require(case=seen, actor=actor, anyone_with=needed, to="assign this case")
-    if assignee is not None and not (
-        permissions.may_see(assignee, seen) and permissions.may(assignee, permissions.REVIEW)
-    ):
-        raise ValidationError({"assignee": f"{assignee} may not review this case."})
+    _require(seen, actor, *needed, to="assign this case")
+    if assignee is not None:
+        _check_assignee(seen, assignee)
     names = [str(person) if person else "" for person in (seen.assignee, assignee)]
     versions.write(case, seen, assignee=assignee)
     acts.record(case=case, kind=_Kind.ASSIGNED, actor=actor, before=names[0], after=names[1], reason=reason)
@@ -173,7 +171,7 @@ def set_level(*, case: Case, level: str, actor: User | None, reason: str, expect
         raise ValidationError({"level": "Choose another level, L1 to L4."})
     if seen.state not in Case.UNDECIDED_STATES:
         raise IllegalMove("The level of a decided case stands.")
-    acts.require(case=seen, actor=actor, anyone_with=(permissions.REVIEW,), to="set the level")
+    _require(seen, actor, permissions.REVIEW, to="set the level")
     _check_lowering(seen, actor, before=seen.level, after=level)
     versions.write(case, seen, level=level)
     acts.record(case=case, kind=_Kind.LEVEL, actor=actor, before=seen.level, after=level, reason=reason)
@@ -191,10 +189,26 @@ def add_note(*, case: Case, text: str, actor: User) -> CaseEvent:
     """Note something for colleagues; also on a case that is done. Raises NotPermitted, ValidationError."""
     if not text.strip():
         raise ValidationError({"text": "The note is empty."})
-    acts.require(case=case, actor=actor, anyone_with=(permissions.REVIEW, permissions.TRIAGE), to="add a note")
+    _require(case, actor, permissions.REVIEW, permissions.TRIAGE, to="add a note")
     note = acts.record(case=case, kind=_Kind.NOTE, actor=actor, reason=text)
     acts.audit_case(case=case, actor=actor, action="case.note", reason="The note is in the case.")
     return note
+
+
+def _require(case: Case, actor: User | None, *anyone_with: str, to: str) -> None:
+    """A person with one of the permissions, whom the case does not concern. Raises NotPermitted."""
+    acts.require(case=case, actor=actor, anyone_with=anyone_with, to=to)
+    if actor is not None:
+        conflicts.refuse(case=case, actor=actor)
+
+
+def _check_assignee(case: Case, person: User) -> None:
+    """Raises ValidationError for somebody who could not work on the case."""
+    if not (permissions.may_see(person, case) and permissions.may(person, permissions.REVIEW)):
+        raise ValidationError({"assignee": f"{person} may not review this case."})
+    if conflicts.why_not(case=case, user=person):
+        # Why is not said: it may be that they have reported it (MOD-09).
+        raise ValidationError({"assignee": f"{person} may not work on this case."})
 
 
 def _check_new(case: Case, now: datetime) -> None:

@@ -323,8 +323,19 @@ def test_a_conflict_of_interest_is_never_excepted(acme: Organisation, rex: User,
     mole = desk.allowed(desk.worker("mole", "auditor"), "review_appeal")
     cast.member(acme, mole)
     appeal = appeal_of(decision_at(NOON, acme, rex))
-    with pytest.raises(ValidationError, match="belong"):
+    with pytest.raises(ValidationError, match="conflict of interest"):
         appeals.assign(appeal=appeal, reviewer=mole, actor=lou, reason="Nobody else")
+
+
+@pytest.mark.req("MOD-09")
+def test_who_assigns_an_appeal_does_not_learn_that_the_reviewer_had_reported(
+    acme: Organisation, rex: User, lou: User, rita: User
+) -> None:
+    appeal = appeal_of(decision_at(NOON, acme, rex))
+    desk.reported(appeal.decision.case, by=rita)
+    with pytest.raises(ValidationError) as refused:
+        appeals.assign(appeal=appeal, reviewer=rita, actor=lou, reason="Yours")
+    assert "report" not in str(refused.value)
 
 
 def test_what_the_reviewer_notes_while_looking_makes_them_no_party(acme: Organisation, rex: User, rita: User) -> None:

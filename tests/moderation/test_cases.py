@@ -234,3 +234,29 @@ def test_an_inactive_person_moves_nothing(acme: Organisation) -> None:
     gone = cast.person("gone", is_staff=True, is_superuser=True, is_active=False)
     with pytest.raises(NotPermitted):
         desk.move(desk.case_of(acme), gone, State.TRIAGED)
+
+
+@pytest.mark.edge(33)
+@pytest.mark.parametrize("act", ["level", "note", "take", "give"])
+def test_whom_a_case_concerns_does_nothing_to_it(acme: Organisation, root: User, rex: User, act: str) -> None:
+    cast.member(acme, root)
+    case = desk.case_of(acme)
+    acts = {
+        "level": lambda: cases.set_level(case=case, level="L4", actor=root, reason="Not so bad"),
+        "note": lambda: cases.add_note(case=case, text="We are good people", actor=root),
+        "take": lambda: cases.assign(case=case, assignee=root, actor=root, reason="I know them"),
+        "give": lambda: cases.assign(case=case, assignee=rex, actor=root, reason="He knows them"),
+    }
+    with pytest.raises(NotPermitted, match="may not work on this case"):
+        acts[act]()
+    assert [event.kind for event in case.events.all()] == ["opened"]
+    assert desk.clock_of(case, "response").stopped_at is None
+
+
+@pytest.mark.edge(33)
+def test_a_case_is_given_to_nobody_whom_it_concerns(acme: Organisation, lea: User, rex: User) -> None:
+    cast.member(acme, rex)
+    case = desk.case_of(acme)
+    with pytest.raises(ValidationError, match="may not work on this case"):
+        cases.assign(case=case, assignee=rex, actor=lea, reason="Yours")
+    assert Case.objects.get(pk=case.pk).assignee is None
