@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 from accounts.models import APIKey, AuditEvent, Membership, Organisation
 from moderation.models import Case, Decision, Evidence, Restriction
 
-# Of one field; what is beyond is said in the export as cut.
+# Of one field; where there are more, its last entry says so.
 ROWS_MAX = 10_000
 
 
@@ -44,18 +44,21 @@ def _organisation(scope: Scope) -> Any:
 def _members(scope: Scope) -> Any:
     rows = Membership.objects.filter(organisation=scope.organisation, created_at__lt=scope.ends_at)
     rows = rows.select_related("user").order_by("pk")
-    return [
-        {"name": row.user.name, "email": row.user.email, "role": row.role, "since": _moment(row.created_at)}
-        for row in rows[:ROWS_MAX]
-    ]
+    return _told(
+        rows,
+        lambda row: {
+            "name": row.user.name,
+            "email": row.user.email,
+            "role": row.role,
+            "since": _moment(row.created_at),
+        },
+    )
 
 
 def _api_keys(scope: Scope) -> Any:
     rows = APIKey.objects.filter(organisation=scope.organisation, created_at__lt=scope.ends_at)
     rows = rows.select_related("user").order_by("pk")
-    return [
-        {"hint": row.hint, "owner": row.user.email, "created_at": _moment(row.created_at)} for row in rows[:ROWS_MAX]
-    ]
+    return _told(rows, lambda row: {"hint": row.hint, "owner": row.user.email, "created_at": _moment(row.created_at)})
 
 
 def _acts(scope: Scope) -> Any:
@@ -63,11 +66,10 @@ def _acts(scope: Scope) -> Any:
     members = Membership.objects.filter(organisation=scope.organisation).values("user")
     rows = AuditEvent.objects.filter(organisation=scope.organisation, actor__in=members, **_within(scope, "at"))
     rows = rows.select_related("actor").order_by("at", "pk")
-    return [
-        {"at": _moment(row.at), "who": row.actor.email, "act": row.action, "address": row.address}
-        for row in rows[:ROWS_MAX]
-        if row.actor is not None
-    ]
+    return _told(
+        rows,
+        lambda row: {"at": _moment(row.at), "who": row.actor.email, "act": row.action, "address": row.address},
+    )
 
 
 def _case_rows(scope: Scope) -> QuerySet[Case]:
@@ -79,73 +81,83 @@ def _case_rows(scope: Scope) -> QuerySet[Case]:
 
 
 def _cases(scope: Scope) -> Any:
-    return [
-        {
+    return _told(
+        _case_rows(scope),
+        lambda row: {
             "reference": row.reference,
             "category": row.category.code,
             "level": row.level,
             "state": row.state,
             "received_at": _moment(row.received_at),
             "done_at": _moment(row.acted_at),
-        }
-        for row in _case_rows(scope)[:ROWS_MAX]
-    ]
+        },
+    )
 
 
 def _account(scope: Scope) -> Any:
     """Whose act the cases are about, as far as it is known."""
-    return [
-        {
+    return _told(
+        _case_rows(scope),
+        lambda row: {
             "reference": row.reference,
             "email": row.user.email if row.user else None,
             "api_key_hint": row.api_key.hint if row.api_key else None,
-        }
-        for row in _case_rows(scope)[:ROWS_MAX]
-    ]
+        },
+    )
 
 
 def _decisions(scope: Scope) -> Any:
     rows = Decision.objects.filter(case__in=_case_rows(scope).values("pk"), state=Decision.State.ISSUED)
     rows = rows.select_related("case", "category").order_by("pk")
-    return [
-        {
+    return _told(
+        rows,
+        lambda row: {
             "reference": row.reference,
             "case": row.case.reference,
             "finding": row.finding,
             "category": row.category.code,
             "level": row.level,
             "issued_at": _moment(row.issued_at),
-        }
-        for row in rows[:ROWS_MAX]
-    ]
+        },
+    )
 
 
 def _restrictions(scope: Scope) -> Any:
     rows = Restriction.objects.filter(organisation=scope.organisation, starts_at__lt=scope.ends_at)
-    rows = rows.filter(Q(ends_at=None) | Q(ends_at__gte=scope.starts_at)).exclude(case__category__is_sealed=True)
-    return [
-        {"scope": row.scope, "starts_at": _moment(row.starts_at), "ends_at": _moment(row.lifted_at or row.ends_at)}
-        for row in rows.order_by("pk")[:ROWS_MAX]
-    ]
+    for end in ("ends_at", "lifted_at"):
+        rows = rows.filter(Q(**{end: None}) | Q(**{f"{end}__gt": scope.starts_at}))
+    rows = rows.exclude(case__category__is_sealed=True).order_by("pk")
+    return _told(
+        rows,
+        lambda row: {
+            "scope": row.scope,
+            "starts_at": _moment(row.starts_at),
+            "ends_at": _moment(row.lifted_at or row.ends_at),
+        },
+    )
 
 
-def evidence_of(scope: Scope) -> QuerySet[Evidence]:
+def evidence_of(scope: Scope) -> list[Evidence]:
     """The pieces of evidence that the field `evidence` tells of."""
+    return list(_evidence_rows(scope)[:ROWS_MAX])
+
+
+def _evidence_rows(scope: Scope) -> QuerySet[Evidence]:
     return Evidence.objects.filter(case__in=_case_rows(scope).values("pk")).select_related("case").order_by("pk")
 
 
 def _evidence(scope: Scope) -> Any:
-    return [
-        {
+    return _told(
+        _evidence_rows(scope),
+        lambda row: {
             "case": row.case.reference,
             "sha256": bytes(row.digest).hex(),
             "bytes": row.size,
             "type": row.content_type or row.kind,
             "added_at": _moment(row.added_at),
             "ids": row.facts,
-        }
-        for row in evidence_of(scope)[:ROWS_MAX]
-    ]
+        },
+    )
 
 
 FIELDS: Mapping[str, Field] = {
@@ -164,6 +176,15 @@ FIELDS: Mapping[str, Field] = {
 def read(names: list[str], scope: Scope) -> dict[str, Any]:
     """Exactly the fields of these names. Raises KeyError for one that there is none of."""
     return {name: FIELDS[name].read(scope) for name in names}
+
+
+def _told(rows: QuerySet[Any], tell: Callable[[Any], dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each row as it is told; beyond ROWS_MAX a last entry that says so."""
+    some = list(rows[: ROWS_MAX + 1])
+    told = [tell(row) for row in some[:ROWS_MAX]]
+    if len(some) > ROWS_MAX:
+        told.append({"cut": f"There are more than {ROWS_MAX:,}. Ask for a shorter period, or for one case."})
+    return told
 
 
 def _within(scope: Scope, name: str) -> dict[str, datetime]:

@@ -38,9 +38,10 @@ def capture(
     grant = data_access.in_force(organisation=organisation, api_key=api_key)
     if grant is None:
         return None
-    # So that of many at once no more than calls_max are kept; on SQLite the transaction is the lock.
-    DataAccessGrant.objects.select_for_update(of=("self",)).get(pk=grant.pk)
-    if CapturedCall.objects.filter(grant=grant).count() >= grant.calls_max:
+    # So that of many at once no more than calls_max are kept, and none beside a revocation, which erases what it sees;
+    # on SQLite the transaction is the lock.
+    standing = DataAccessGrant.objects.select_for_update(of=("self",)).filter(pk=grant.pk, revoked_at=None)
+    if not list(standing) or CapturedCall.objects.filter(grant=grant).count() >= grant.calls_max:
         return None
     kept = [_cut(request), _cut(answer)]
     try:
@@ -65,8 +66,8 @@ def read(*, call: CapturedCall, actor: User, reason: str) -> Read:
     Raises NotPermitted, IllegalMove when it was erased or may not be read any more.
     """
     acts.require_reason(reason)
-    grant = DataAccessGrant.objects.select_related("case__category").get(pk=call.grant_id)
-    data_access.require(actor, permissions.READ_CAPTURED, grant.case)
+    grant = DataAccessGrant.objects.select_related("organisation", "case__category").get(pk=call.grant_id)
+    data_access.require(actor, permissions.READ_CAPTURED, grant.organisation, grant.case)
     if grant.case is not None and not sealed.may_read(user=actor, case=grant.case):
         raise acts.refused(grant.case, actor, "Its case is sealed. Ask a colleague to let you read it.")
     call = CapturedCall.objects.select_for_update(of=("self",)).get(pk=call.pk)

@@ -38,13 +38,7 @@ def why_not(*, case: Case, user: User) -> str:
         return "You reported it."
     if case.user_id in logins:
         return "It is about you."
-    if case.organisation_id is None:
-        return ""
-    if Membership.objects.filter(organisation=case.organisation_id, user__in=logins).exists():
-        return "You belong, or have belonged, to the organisation that it is about."
-    if Conflict.objects.filter(organisation=case.organisation_id, user__in=logins, ended_at=None).exists():
-        return "A conflict of interest is declared with the organisation that it is about."
-    return ""
+    return _tie(case.organisation_id, logins) if case.organisation_id is not None else ""
 
 
 def refuse(*, case: Case, actor: User) -> None:
@@ -52,6 +46,12 @@ def refuse(*, case: Case, actor: User) -> None:
     reason = why_not(case=case, user=actor)
     if reason:
         raise acts.refused(case, actor, f"You may not work on this case. {reason}")
+
+
+def refuse_about(*, organisation: Organisation, actor: User) -> None:
+    """The same for what is about an organisation, and about no case."""
+    if reason := _tie(organisation.pk, logins_of(actor)):
+        raise NotPermitted(f"You may not work on this. {reason}")
 
 
 @transaction.atomic
@@ -101,3 +101,11 @@ def end(*, conflict: Conflict, actor: User, reason: str) -> bool:
 def persons(users: Iterable[User | None]) -> frozenset[int]:
     """The ids of all logins of several people; None is nobody."""
     return frozenset(pk for user in users if user is not None for pk in logins_of(user))
+
+
+def _tie(organisation_id: int, logins: frozenset[int]) -> str:
+    if Membership.objects.filter(organisation=organisation_id, user__in=logins).exists():
+        return "You belong, or have belonged, to the organisation that it is about."
+    if Conflict.objects.filter(organisation=organisation_id, user__in=logins, ended_at=None).exists():
+        return "A conflict of interest is declared with the organisation that it is about."
+    return ""

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import APIKey, Notice, Organisation, User
@@ -24,6 +24,8 @@ from newapi.kernel import clock
 _Basis = DataAccessGrant.Basis
 DAYS_MAX = 30
 CALLS_MAX = 1_000
+# A case may be sealed after its grant was asked for: then nothing is captured for it.
+_UNSEALED = Q(case=None) | Q(case__category__is_sealed=False)
 
 
 @transaction.atomic
@@ -48,7 +50,7 @@ def ask(
     is_secret: the law forbids to tell the organisation. Raises NotPermitted, ValidationError.
     """
     acts.require_reason(reason)
-    require(actor, permissions.ASK_DATA_ACCESS, case)
+    require(actor, permissions.ASK_DATA_ACCESS, organisation, case)
     now = clock.now()
     grant = DataAccessGrant(
         reference=uuid4().hex[:20],
@@ -77,14 +79,14 @@ def ask(
 def approve(*, grant: DataAccessGrant, actor: User, reason: str, address: str | None = None) -> DataAccessGrant:
     """Let it begin: by another than who asked, under any login. The organisation is told, unless the law forbids it.
 
-    Raises NotPermitted, IllegalMove when it was decided, revoked, or is over.
+    Raises NotPermitted, IllegalMove when it was decided, revoked, or is over, or when its case is sealed by now.
     """
     acts.require_reason(reason)
-    require(actor, permissions.APPROVE_DATA_ACCESS, grant.case)
+    require(actor, permissions.APPROVE_DATA_ACCESS, grant.organisation, grant.case)
     if grant.requested_by_id in conflicts.logins_of(actor):
         raise NotPermitted("Another person must approve what you have asked for.")
     now = clock.now()
-    waiting = DataAccessGrant.objects.filter(pk=grant.pk, approved_at=None, revoked_at=None, ends_at__gt=now)
+    waiting = DataAccessGrant.objects.filter(_UNSEALED, pk=grant.pk, approved_at=None, revoked_at=None, ends_at__gt=now)
     if waiting.update(approved_by=actor, approved_at=now) != 1:
         raise IllegalMove("It does not wait for this any more. Look at it again.")
     grant.approved_by, grant.approved_at = actor, now
@@ -107,7 +109,7 @@ def approve(*, grant: DataAccessGrant, actor: User, reason: str, address: str | 
 def revoke(*, grant: DataAccessGrant, actor: User, reason: str, address: str | None = None) -> DataAccessGrant:
     """End it, or decline it; what was captured is erased. Raises NotPermitted, IllegalMove."""
     acts.require_reason(reason)
-    require(actor, permissions.APPROVE_DATA_ACCESS, grant.case)
+    require(actor, permissions.APPROVE_DATA_ACCESS, grant.organisation, grant.case)
     now = clock.now()
     if DataAccessGrant.objects.filter(pk=grant.pk, revoked_at=None).update(revoked_at=now) != 1:
         raise IllegalMove("It was revoked before.")
@@ -121,7 +123,7 @@ def in_force(*, organisation: Organisation, api_key: APIKey | None = None) -> Da
     """The grant under which a call of now is captured, or None; the clock judges. One for the key comes first."""
     now = clock.now()
     grants = DataAccessGrant.objects.filter(
-        organisation=organisation, approved_at__lte=now, revoked_at=None, starts_at__lte=now, ends_at__gt=now
+        _UNSEALED, organisation=organisation, approved_at__lte=now, revoked_at=None, starts_at__lte=now, ends_at__gt=now
     ).order_by("ends_at", "pk")
     own = [grant for grant in grants if grant.api_key_id is not None and api_key and grant.api_key_id == api_key.pk]
     return next(iter([*own, *(grant for grant in grants if grant.api_key_id is None)]), None)
@@ -159,11 +161,13 @@ def _check(grant: DataAccessGrant) -> None:
     grant.full_clean(exclude=["organisation", "api_key", "case", "requested_by"], validate_constraints=False)
 
 
-def require(actor: User, permission: str, case: Case | None) -> None:
-    """The permission, and of a case sight and no conflict. Raises NotPermitted."""
+def require(actor: User, permission: str, organisation: Organisation, case: Case | None) -> None:
+    """The permission, no conflict, and of a case sight. Raises NotPermitted."""
     if not permissions.may(actor, permission):
         raise NotPermitted(f"This needs the permission {permission}.")
-    if case is not None:
+    if case is None:
+        conflicts.refuse_about(organisation=organisation, actor=actor)
+    else:
         acts.require_sight(case=case, actor=actor)
         conflicts.refuse(case=case, actor=actor)
 

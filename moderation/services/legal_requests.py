@@ -63,7 +63,7 @@ def receive(
     ValidationError, for a blank basis among others.
     """
     acts.require_reason(reason)
-    _require(actor, permissions.HANDLE_LEGAL, case)
+    _require(actor, permissions.HANDLE_LEGAL, organisation, case)
     now = clock.now()
     request = LegalRequest(
         reference=uuid4().hex[:20],
@@ -99,7 +99,7 @@ def approve(*, request: LegalRequest, actor: User, reason: str, address: str | N
     Raises NotPermitted, IllegalMove when it does not wait for it.
     """
     acts.require_reason(reason)
-    _require(actor, permissions.APPROVE_LEGAL, request.case)
+    _require(actor, permissions.APPROVE_LEGAL, request.organisation, request.case)
     request.refresh_from_db()
     taken = {request.created_by_id, request.first_approver_id} - {None}
     if taken & conflicts.logins_of(actor):
@@ -117,7 +117,7 @@ def approve(*, request: LegalRequest, actor: User, reason: str, address: str | N
 def refuse(*, request: LegalRequest, actor: User, reason: str, address: str | None = None) -> LegalRequest:
     """Do not answer it, such as for want of a basis; its hold ends. Raises NotPermitted, IllegalMove."""
     acts.require_reason(reason)
-    _require(actor, permissions.APPROVE_LEGAL, request.case)
+    _require(actor, permissions.APPROVE_LEGAL, request.organisation, request.case)
     values = {"state": _State.REFUSED, "answered_by": actor, "answered_at": clock.now(), "end_reason": reason[:500]}
     _move(request, OPEN_STATES, values)
     if request.hold is not None:
@@ -133,7 +133,7 @@ def answer(*, request: LegalRequest, actor: User, reason: str, address: str | No
     Raises NotPermitted, IllegalMove when it is not approved or was answered.
     """
     acts.require_reason(reason)
-    _require(actor, permissions.HANDLE_LEGAL, request.case)
+    _require(actor, permissions.HANDLE_LEGAL, request.organisation, request.case)
     case = request.case
     if case is not None and not sealed.may_read(user=actor, case=case):
         raise _refused(request, actor, "Its case is sealed. Ask a colleague to let you read it.")
@@ -194,10 +194,12 @@ def _check(request: LegalRequest, now: datetime) -> None:
     request.full_clean(exclude=["organisation", "case", "created_by"], validate_constraints=False)
 
 
-def _require(actor: User, permission: str, case: Case | None) -> None:
+def _require(actor: User, permission: str, organisation: Organisation, case: Case | None) -> None:
     if not permissions.may(actor, permission):
         raise NotPermitted(f"This needs the permission {permission}.")
-    if case is not None:
+    if case is None:
+        conflicts.refuse_about(organisation=organisation, actor=actor)
+    else:
         acts.require_sight(case=case, actor=actor)
         conflicts.refuse(case=case, actor=actor)
 

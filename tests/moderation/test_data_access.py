@@ -13,7 +13,7 @@ from django.test import Client
 from accounts.models import APIKey, AuditEvent, Notice, Organisation, User
 from moderation import permissions
 from moderation.errors import IllegalMove, NotPermitted
-from moderation.models import CapturedCall, DataAccessGrant, DataRead
+from moderation.models import CapturedCall, Case, DataAccessGrant, DataRead
 from moderation.services import captured_calls, conflicts, data_access
 from moderation.tasks import purge_captured
 from newapi.kernel import clock, ids
@@ -231,6 +231,47 @@ def test_revoking_erases_what_was_captured_and_it_is_read_no_more(
     for act in (data_access.approve, data_access.revoke):
         with pytest.raises(IllegalMove):
             act(grant=grant, actor=apo, reason=REASON)
+
+
+def test_a_call_that_comes_by_while_the_grant_is_revoked_is_not_kept(
+    acme: Organisation, ann: User, apo: User, key: APIKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grant = granted(acme, ann, apo)
+    seen = data_access.in_force(organisation=acme, api_key=key)
+    data_access.revoke(grant=grant, actor=apo, reason=REASON)
+    monkeypatch.setattr(data_access, "in_force", lambda **_: seen)  # read a moment before
+    assert capture(acme, key) is None
+    assert not CapturedCall.objects.exists()
+
+
+def test_once_its_case_is_sealed_nothing_more_is_captured(
+    acme: Organisation, ann: User, apo: User, key: APIKey
+) -> None:
+    case = desk.case_of(acme)
+    granted(acme, ann, apo, case=case)
+    waiting = ask(acme, ann, case=case)
+    assert capture(acme, key) is not None
+    Case.objects.filter(pk=case.pk).update(category=desk.category("CS-CSAM"))
+    assert capture(acme, key) is None
+    with pytest.raises(IllegalMove):
+        data_access.approve(grant=waiting, actor=apo, reason=REASON)
+
+
+def test_nobody_asks_approves_or_reads_what_is_about_their_own_organisation(
+    acme: Organisation, ann: User, apo: User, key: APIKey
+) -> None:
+    waiting, grant = ask(acme, ann), granted(acme, ann, apo)
+    call = capture(acme, key)
+    for person in (ann, apo):
+        cast.member(acme, person)
+    with pytest.raises(NotPermitted):
+        ask(acme, ann)
+    with pytest.raises(NotPermitted):
+        data_access.approve(grant=waiting, actor=apo, reason=REASON)
+    with pytest.raises(NotPermitted):
+        data_access.revoke(grant=grant, actor=apo, reason=REASON)
+    with pytest.raises(NotPermitted):
+        captured_calls.read(call=call, actor=ann, reason=REASON)
 
 
 def test_what_may_not_be_read_any_more_is_erased_by_the_job(

@@ -15,9 +15,10 @@ from accounts.services import retention
 from moderation import legal_fields, permissions
 from moderation.errors import IllegalMove, NotPermitted
 from moderation.models import Case, LegalRequest
-from moderation.services import conflicts, evidence, legal_requests
+from moderation.services import conflicts, evidence, legal_requests, restrictions
 from moderation.tasks import watch_authorities
 from newapi.kernel import clock
+from tests import cast
 from tests.admin import pages
 from tests.moderation import desk
 
@@ -71,6 +72,11 @@ def receive(organisation: Organisation, actor: User, **changed: Any) -> LegalReq
         "reason": REASON,
     }
     return legal_requests.receive(actor=actor, **{**values, **changed})
+
+
+def exported(request: LegalRequest, actor: User) -> dict[str, Any]:
+    """What is handed over."""
+    return json.loads(legal_requests.answer(request=request, actor=actor, reason=REASON).contents)
 
 
 def approved(organisation: Organisation, hal: User, jo: User, max_: User, **changed: Any) -> LegalRequest:
@@ -146,6 +152,53 @@ def test_a_blank_basis_or_another_mistake_is_refused_and_nothing_is_kept(
         receive(acme, hal, **changed)
     assert not LegalRequest.objects.exists()
     assert not LegalHold.objects.exists()
+
+
+@pytest.mark.req("MOD-26")
+def test_a_restriction_that_was_over_before_the_period_is_not_told(
+    acme: Organisation, root: User, hal: User, jo: User, max_: User
+) -> None:
+    now = clock.now()
+    with clock.shifted(-60 * 86_400):
+        lifted, ended = (
+            restrictions.impose(organisation=acme, scope="organisation", actor=root, reason=REASON, ends_at=ends_at)
+            for ends_at in (None, now - timedelta(days=30))
+        )
+    with clock.shifted(-50 * 86_400):
+        restrictions.lift(restriction=lifted, actor=root, reason=REASON)
+    asked = approved(acme, hal, jo, max_, fields=["restrictions"], period_starts_at=now - timedelta(days=30))
+    assert exported(asked, hal)["fields"]["restrictions"] == []
+    longer = approved(acme, hal, jo, max_, fields=["restrictions"], period_starts_at=now - timedelta(days=55))
+    assert len(exported(longer, hal)["fields"]["restrictions"]) == 2
+    assert ended.ends_at == now - timedelta(days=30)
+
+
+@pytest.mark.req("MOD-26")
+def test_what_is_too_much_for_one_export_is_said_to_be_cut(
+    acme: Organisation, ben: User, hal: User, jo: User, max_: User, monkeypatch: pytest.MonkeyPatch, case: Case
+) -> None:
+    monkeypatch.setattr(legal_fields, "ROWS_MAX", 1)
+    second = evidence.store_ids(case=case, name="Ids", facts={"id": "a1"}, source="staff", actor=None)
+    asked = approved(acme, hal, jo, max_, fields=["members", "cases", "evidence"])
+    told = exported(asked, hal)["fields"]
+    assert [len(told[name]) for name in ("members", "cases", "evidence")] == [2, 1, 2]
+    assert told["members"][-1] == {"cut": "There are more than 1. Ask for a shorter period, or for one case."}
+    assert not second.custody.filter(act="exported").exists()  # it was not told of
+
+
+@pytest.mark.req("MOD-26", "MOD-28")
+def test_nobody_handles_what_is_asked_about_their_own_organisation(
+    acme: Organisation, hal: User, jo: User, max_: User
+) -> None:
+    request = receive(acme, hal)
+    for person in (hal, jo, max_):
+        cast.member(acme, person)
+    with pytest.raises(NotPermitted):
+        receive(acme, hal)
+    with pytest.raises(NotPermitted):
+        legal_requests.approve(request=request, actor=jo, reason=REASON)
+    with pytest.raises(NotPermitted):
+        legal_requests.refuse(request=request, actor=jo, reason=REASON)
 
 
 @pytest.mark.req("MOD-26")
