@@ -20,6 +20,7 @@ from accounts.admin import pages
 from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
+from accounts.admin.texts import moment
 from accounts.models import APIKey, Organisation
 from moderation import permissions
 from moderation.admin.block_forms import BlockForm
@@ -97,9 +98,9 @@ class BlockEntryAdmin(ReadOnlyAdmin):
         return _named(entry) or "as it says"
 
     @display(description="Until", ordering="expires_at")
-    def until(self, entry: BlockEntry) -> Any:
+    def until(self, entry: BlockEntry) -> str:
         """Its end."""
-        return entry.expires_at or "withdrawn"
+        return moment(entry.expires_at) if entry.expires_at else "it is withdrawn"
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None

@@ -15,7 +15,7 @@ from unfold.contrib.filters.admin import (
 )
 from unfold.decorators import action, display
 
-from accounts.admin import pages
+from accounts.admin import exports, pages
 from accounts.admin.base import ReadOnlyAdmin, ReadOnlyInline
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of
@@ -23,7 +23,7 @@ from accounts.models import NoticeRead
 from moderation import permissions
 from moderation.admin.sealing import Sealing
 from moderation.models import CaseNotice, Delivery
-from moderation.services import delivery_rows, redelivery
+from moderation.services import appeal_window, delivery_rows, redelivery
 
 _STATE = {
     CaseNotice.State.QUEUED: "warning",
@@ -31,6 +31,8 @@ _STATE = {
     CaseNotice.State.FAILED: "danger",
     CaseNotice.State.WITHDRAWN: None,
 }
+# In it stands the link that lets its reader appeal.
+exports.keep_back(CaseNotice, "body")
 _HANDLERS = (permissions.TRIAGE, permissions.REVIEW, permissions.ADMIT_APPEAL)
 
 
@@ -77,8 +79,8 @@ class CaseNoticeAdmin(Sealing, ReadOnlyAdmin):
 
     @display(description="Body")
     def body_text(self, notice: CaseNotice) -> str:
-        """Line by line, as it was sent."""
-        return format_html('<span style="white-space: pre-line; overflow-wrap: anywhere">{}</span>', notice.body)
+        """Line by line, as it was sent, but for the link that lets its reader appeal."""
+        return format_html('<span style="white-space: pre-line">{}</span>', appeal_window.hide(notice.body))
 
     @display(description="Kind")
     def kind(self, notice: CaseNotice) -> str:

@@ -41,7 +41,7 @@ class DemandAdmin(Sealing, ReadOnlyAdmin):
     )
     search_fields = ("reference", "case__reference", "organisation__name")
     search_help_text = "Reference of the demand or case, or organisation"
-    fields = ("reference", "case", "organisation", "kind", "state", "text", "trace_ids", "scope", "valid_until",
+    fields = ("reference", "case", "organisation", "kind", "state", "text", "request_ids", "scope", "valid_until",
               "asked_by", "asked_at", "due_at", "answer", "answered_by", "answered_at", "judged_by", "judged_at",
               "overdue_at")  # fmt: skip
     actions_detail = ("accept", "reject", "withdraw")
@@ -50,6 +50,11 @@ class DemandAdmin(Sealing, ReadOnlyAdmin):
     def state_label(self, demand: Demand) -> str:
         """Where it stands."""
         return demand.get_state_display()
+
+    @display(description="Request ids")
+    def request_ids(self, demand: Demand) -> str:
+        """Of a deletion: the outputs that must go."""
+        return "\n".join(demand.trace_ids) or "–"
 
     def has_judge_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Whoever may review."""

@@ -22,11 +22,11 @@ from moderation.services import policy
 class PolicyPackAdmin(ReadOnlyAdmin):
     """Sets of categories. The general one is always on."""
 
-    list_display = ("name", "code", "state", "categories")
+    list_display = ("name", "state", "categories")
     list_filter = (("is_on", BooleanRadioFilter),)
     search_fields = ("code",)
     search_help_text = "Code"
-    fields = ("code", "name", "state", "categories")
+    fields = ("name", "state", "categories")
     actions_detail = ("switch",)
 
     @display(description="Pack")

@@ -21,6 +21,7 @@ from accounts.admin import pages
 from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of
+from accounts.admin.texts import moment
 from moderation.admin.restriction_forms import ImposeForm
 from moderation.admin.sealing import Sealing
 from moderation.models import Restriction
@@ -115,9 +116,9 @@ class RestrictionAdmin(Sealing, ReadOnlyAdmin):
         return restriction.category.code if restriction.category else "–"
 
     @display(description="Until", ordering="ends_at")
-    def until(self, restriction: Restriction) -> Any:
+    def until(self, restriction: Restriction) -> str:
         """Its end."""
-        return restriction.ends_at or "lifted"
+        return moment(restriction.ends_at) if restriction.ends_at else "it is lifted"
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None

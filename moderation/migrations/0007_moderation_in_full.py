@@ -551,6 +551,7 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="escalations",
                         to="moderation.slaclock",
+                        verbose_name="clock",
                     ),
                 ),
                 ("percent", models.PositiveSmallIntegerField()),
@@ -1033,7 +1034,10 @@ class Migration(migrations.Migration):
                 (
                     "sla",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="pauses", to="moderation.slaclock"
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="pauses",
+                        to="moderation.slaclock",
+                        verbose_name="clock",
                     ),
                 ),
                 (

@@ -114,7 +114,7 @@ class SlaPause(models.Model):
         USER = "user", "Waiting for the organisation's answer"
         LEGAL = "legal", "An authority or court has directed so"
 
-    sla = models.ForeignKey(SlaClock, on_delete=models.PROTECT, related_name="pauses")
+    sla = models.ForeignKey(SlaClock, on_delete=models.PROTECT, related_name="pauses", verbose_name="clock")
     why = models.CharField(max_length=5, choices=Why)
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
@@ -143,7 +143,7 @@ class Escalation(models.Model):
         LEAD = "lead", "The leads"
         ON_CALL = "on_call", "Who is on call"
 
-    sla = models.ForeignKey(SlaClock, on_delete=models.PROTECT, related_name="escalations")
+    sla = models.ForeignKey(SlaClock, on_delete=models.PROTECT, related_name="escalations", verbose_name="clock")
     # The share of time that was up: 50, 75, 90; 100 for the breach.
     percent = models.PositiveSmallIntegerField()
     to = models.CharField(max_length=8, choices=To)

@@ -1,5 +1,6 @@
 """Until when a decision may be appealed, and the signed link that leads to its appeal without a login."""
 
+import re
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,8 @@ from newapi.kernel import clock
 # Longer than the longest window of a policy document, so that the state of an appeal can be looked up afterwards.
 LINK_AGE_MAX = timedelta(days=1_100)
 _SIGNER = Signer(salt="moderation.appeal")
+# As signed texts are written, after what leads to the page.
+_TOKEN = re.compile(r"(/appeal/)[\w:-]+")
 _TOLD = "{once}: appeal until "
 
 
@@ -25,6 +28,11 @@ def link(decision: Decision) -> str:
     """The path to the appeal of a decision: whoever has it may appeal this one decision, and no other."""
     token = _SIGNER.sign_object({"decision": decision.pk, "at": clock.to_ms(decision.issued_at or clock.now())})
     return reverse("portal:appeal", args=[token])
+
+
+def hide(text: str) -> str:
+    """A text without the tokens of such links in it: whoever reads one could appeal in the organisation's place."""
+    return _TOKEN.sub(r"\1…", text)
 
 
 def read(token: str) -> Decision:

@@ -214,6 +214,22 @@ def test_the_appeal_of_a_sealed_case_is_in_no_general_queue_and_read_by_unsealin
 # ---- Notices
 
 
+@pytest.mark.req("MOD-27")
+def test_a_colleague_who_reads_a_notice_cannot_appeal_in_the_organisations_place(decision: Decision) -> None:
+    _, client = at_the_desk("rex", "reviewer")
+    notice = CaseNotice.objects.get(once=f"decision:{decision.pk}")
+    link = appeals.link(decision)
+    assert link in notice.body
+    page = pages.text(client.get(pages.change(notice)))
+    assert "You may appeal until" in page
+    assert "/appeal/…" in page
+    assert link not in page
+    chosen = {"action": "export_csv", "_selected_action": [notice.pk]}
+    rows = client.post(pages.list_of(CaseNotice), chosen).content.decode()
+    assert notice.subject in rows
+    assert link not in rows
+
+
 @pytest.mark.edge(20)
 @pytest.mark.req("NOT-01", "MOD-27")
 def test_edge_20_a_mail_that_came_back_is_noted_on_the_page_and_told_in_the_portal(decision: Decision) -> None:
