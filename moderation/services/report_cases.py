@@ -56,9 +56,19 @@ def _subject_of(call: KnownCall) -> dict[str, Any]:
     return {"api_key": key, "project": key.project, "user": key.user if is_member else None}
 
 
-def _alike(report: Report) -> Q | None:
-    """Which cases about nobody known a report belongs to: those of the same reporter, task or address."""
-    same = Q(pk__in=[])
+def _alike(report: Report) -> Q:
+    """Which cases about nobody known a report belongs to: those of the same reporter, task or address.
+
+    Or of the same words about the same: a form letter, whoever sends it, or a form that was sent twice.
+    """
+    same = Q(
+        reports__description_digest=report.description_digest,
+        reports__accused=report.accused,
+        reports__model_name=report.model_name,
+        reports__happened_at=report.happened_at,
+        reports__task_id=report.task_id,
+        reports__url=report.url,
+    )
     if report.reporter is not None:
         same |= Q(reports__reporter=report.reporter)
     if report.task_id:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -19,6 +19,8 @@ MODEL_NAME_LENGTH_MAX = 150
 URL_LENGTH_MAX = 2_000
 ACCUSED_LENGTH_MAX = 200
 LANGUAGE_LENGTH_MAX = 10
+# No model was called before; and what lies at the edge of the calendar cannot be shown in every time zone.
+AGE_MAX = timedelta(days=7_305)
 # A task id is ours or an upstream's; never an address.
 _TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]*")
 _CATCH_ALL = "PA-OTHER"
@@ -87,4 +89,7 @@ def _complaint_of(moment: datetime) -> str:
     """What is wrong with a moment; empty when nothing is."""
     if timezone.is_naive(moment):
         return "This moment needs a time zone."
-    return "This moment is still to come." if moment > clock.now() else ""
+    now = clock.now()
+    if moment > now:
+        return "This moment is still to come."
+    return "This is longer ago than anything here." if moment < now - AGE_MAX else ""

@@ -13,7 +13,7 @@ from accounts.services import audit
 from moderation import permissions
 from moderation.errors import NotPermitted
 from moderation.models import Report, Reporter
-from moderation.services import acts
+from moderation.services import acts, conflicts
 from newapi.kernel import clock, secrets
 
 EMAIL_LENGTH_MAX = 254
@@ -92,7 +92,7 @@ def measure(*, reporter: Reporter, until: datetime | None, reason: str, actor: U
     acts.require_reason(reason)
     if actor is None or not (permissions.may(actor, permissions.VIEW_REPORTER) and permissions.may(actor, *_WORK)):
         raise NotPermitted(f"To measure a reporter needs {permissions.VIEW_REPORTER} and {' or '.join(_WORK)}.")
-    if reporter.user is not None and reporter.user == actor:
+    if reporter.user_id in conflicts.logins_of(actor):
         raise NotPermitted("This is you.")
     now = clock.now()
     if until is not None and not now < until <= now + MEASURE_MAX:

@@ -103,6 +103,9 @@ def close(*, report: Report, outcome: str, reason: str, actor: User | None) -> R
     acts.require_reason(reason)
     if outcome not in CLOSED_AS:
         raise ValidationError({"outcome": "Choose what became of it."})
+    # The case before its report, as whoever decides it does: else each of two might wait for the other.
+    cases = Case.objects.select_for_update(of=("self",), no_key=True).select_related("category")
+    report.case = cases.get(pk=report.case_id)
     acts.require(case=report.case, actor=actor, anyone_with=WORK, to="close a report")
     assert actor is not None
     conflicts.refuse(case=report.case, actor=actor)

@@ -9,10 +9,11 @@ import pytest
 from django.db import connection
 
 from accounts.models import Organisation, User
-from moderation.errors import VersionConflict
-from moderation.models import Case, CaseEvent, Decision, Restriction, SlaClock
-from moderation.services import cases, reports, restrictions, sla
+from moderation.errors import IllegalMove, VersionConflict
+from moderation.models import Case, CaseEvent, Decision, Report, Restriction, SlaClock
+from moderation.services import cases, decisions, reports, restrictions, sla
 from newapi.kernel import clock
+from tests import cast
 from tests.moderation import desk
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -128,3 +129,25 @@ def test_many_reports_at_once_are_one_case_that_counts_from_the_first(acme: Orga
     assert len({report.reporter_id for report, _ in outcomes}) == 1
     assert len({report.reference for report, _ in outcomes}) == 8
     assert case.received_at == min(report.received_at for report, _ in outcomes)
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_reports_closed_while_their_case_is_decided_are_closed_once_and_stop_no_decision(
+    acme: Organisation, rex: User, roy: User, attempt: int
+) -> None:
+    case = desk.in_review(acme, rex)
+    sent = [desk.reported(case, by=cast.person(f"eve{number}")) for number in range(4)]
+    decision = desk.propose(case, rex)
+
+    def close(number: int) -> Callable[[], Any]:
+        report = Report.objects.select_related("case__category").get(pk=sent[number].pk)
+        return lambda: reports.close(report=report, outcome="unfounded", reason="Made up", actor=roy)
+
+    outcomes = at_once(
+        lambda: decisions.issue(decision=decision, actor=rex, reason="Clear"), *(close(number) for number in range(4))
+    )
+    assert {type(one) for one in outcomes if isinstance(one, Exception)} <= {IllegalMove}
+    assert isinstance(outcomes[0], Decision)
+    assert not Report.objects.filter(outcome="open").exists()
+    told = [event.after for event in desk.told(case, CaseEvent.Kind.REPORT) if ": " in event.after]
+    assert len(told) == len(set(told)) == 4

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -96,12 +96,13 @@ def test_one_of_task_model_and_moment_is_enough_and_nobody_has_to_give_a_name(sa
         ({"language": "not a language"}, "language"),
         ({"channel": "pigeon"}, "channel"),
         ({"happened_at": "later"}, "happened_at"),
+        ({"happened_at": datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))}, "happened_at"),
     ],
 )
 def test_what_says_too_little_or_too_much_is_told_by_field_and_changes_nothing(
     changed: dict[str, Any], field: str
 ) -> None:
-    if changed.get("happened_at"):
+    if changed.get("happened_at") == "later":
         changed = {"happened_at": clock.now() + timedelta(hours=1)}
     with pytest.raises(ValidationError) as refused:
         submit(**changed)
@@ -171,9 +172,20 @@ def test_reports_about_nobody_known_share_a_case_only_when_something_ties_them()
     one = submit(task_id="req-1")
     assert submit(task_id="req-1").case == one.case
     assert submit(task_id="req-2").case != one.case
-    assert submit().case != submit().case
+    other = "They sell answers of that model as well, every night."
+    assert submit().case != submit(description=other).case
     published = submit(url="https://example.com/post/1")
     assert submit(url="https://example.com/post/1").case == published.case
+
+
+@pytest.mark.edge(35)
+def test_the_same_words_from_many_addresses_are_one_case_and_about_somebody_else_another() -> None:
+    for number in range(5):
+        submit(email=f"bot-{number}@example.com", accused="Globex")
+    assert Case.objects.count() == 1
+    submit(accused="Acme")
+    submit(accused="Globex", model_name="mock-other")
+    assert Case.objects.count() == 3
 
 
 @pytest.mark.edge(12)
@@ -283,6 +295,17 @@ def test_a_measure_needs_the_right_person_a_reason_and_an_end(
         reporters.measure(reporter=reporter, until=clock.now() + timedelta(days=1), reason="Job", actor=None)
     reporter.refresh_from_db()
     assert reporter.measured_until is None
+
+
+def test_nobody_ends_their_own_measure_under_another_login(ben: User, lea: User) -> None:
+    reporter = submit(user=ben).reporter
+    lea, roy = (desk.allowed(one, "view_reporter") for one in (lea, desk.worker("roz", "lead")))
+    reporters.measure(reporter=reporter, until=clock.now() + timedelta(days=30), reason="Floods us", actor=roy)
+    desk.same_person(lea, ben)
+    with pytest.raises(NotPermitted):
+        reporters.measure(reporter=reporter, until=None, reason="Enough", actor=lea)
+    reporters.measure(reporter=reporter, until=None, reason="Enough", actor=roy)
+    assert not reporters.is_measured(reporter)
 
 
 def test_misuse_is_counted_within_its_time(rex: User) -> None:

@@ -259,6 +259,8 @@ def test_a_program_reports_and_follows_what_it_reported() -> None:
         ({"email": "canary-no-address"}, "email"),
         ({"happened_at": "yesterday"}, "happened_at"),
         ({"happened_at": "2999-01-01T00:00:00Z"}, "happened_at"),
+        ({"happened_at": "0001-01-01T00:00:00+14:00"}, "happened_at"),
+        ({"happened_at": "0001-01-01T00:00:00Z"}, "happened_at"),
         ({"task_id": "a@b"}, "task_id"),
         ({"model": "two words"}, "model"),
         ({"language": "no language"}, "language"),
