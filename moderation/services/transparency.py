@@ -37,6 +37,14 @@ SHARES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "reversals": ("Appeals that changed the decision", "appeals_by_outcome",
                   ("Decision overturned", "Decision modified")),
 }  # fmt: skip
+# Table → the one that it would give away: it is withheld as soon as that one hides anything. Grounds are sums of
+# categories. And violations are counted by category as well, so that the number of all decisions, which two tables have,
+# would say how many found nothing.
+_GIVES_AWAY = {
+    "violations_by_ground": "violations_by_category",
+    "decisions_by_finding": "decisions_by_finding",
+    "decisions_by_means": "decisions_by_finding",
+}
 # Of these the rest of the table is no part: who withdrew got no answer.
 _NOT_ANSWERED = {"reversals": ("Withdrawn",)}
 
@@ -58,7 +66,7 @@ def compute(*, starts_at: datetime, ends_at: datetime) -> tuple[dict[str, Any], 
         ],
         "durations": hours,
     }  # fmt: skip
-    shown = [{"id": one.id, "title": one.title, **_published(one.rows)} for one in found]
+    shown = _withheld([{"id": one.id, "title": one.title, **_published(one.rows)} for one in found])
     figures = {
         **head,
         "cell_min": CELL_MIN,
@@ -144,13 +152,24 @@ def _published(rows: tuple[tuple[str, int], ...]) -> dict[str, Any]:
     return {"rows": [list(row) for row in cells.rows], "total": cells.total, "is_withheld": cells.is_withheld}
 
 
+def _withheld(shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The tables as published, without those that would give away what another one hides."""
+    hiding = {table["id"] for table in shown if _hides(table)}
+    nothing = {"rows": [], "total": None, "is_withheld": True}
+    return [{**table, **nothing} if _GIVES_AWAY.get(table["id"]) in hiding else table for table in shown]
+
+
+def _hides(table: dict[str, Any]) -> bool:
+    return table["is_withheld"] or None in [count for _, count in table["rows"]]
+
+
 def _shares(shown: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Shares of tables that hide nothing: from a share and a total, a hidden cell would follow."""
     found = []
     for name, (title, table_id, rows) in SHARES.items():
         table = shown[table_id]
         counts = {label: count for label, count in table["rows"] if label not in _NOT_ANSWERED.get(name, ())}
-        if table["is_withheld"] or None in [count for _, count in table["rows"]] or not sum(counts.values()):
+        if _hides(table) or not sum(counts.values()):
             continue
         percent = round(100 * sum(counts.get(row, 0) for row in rows) / sum(counts.values()), 1)
         found.append({"id": name, "title": title, "percent": percent})

@@ -186,7 +186,7 @@ def test_a_report_counts_what_happened_in_its_period(quarter: list[Case], root: 
     # Three of the period, and that of 31 March, which was broken in it.
     assert promises["L3, resolution: missed"] == 4
     shares = {share["id"]: share["percent"] for share in report.figures["shares"]}
-    assert shares == {"own_initiative": 100.0, "automated_decisions": 33.3, "law": 37.5, "reversals": 35.7}
+    assert shares == {"own_initiative": 100.0, "automated_decisions": 33.3, "reversals": 35.7}
     [median] = [one for one in report.full["durations"] if one["id"] == "response_all"]
     assert (median["count"], median["median_hours"], median["p90_hours"]) == (24, 3.0, 4.0)
 
@@ -214,6 +214,37 @@ def test_edge_42_no_share_is_told_of_a_table_that_hides_something(acme: Organisa
     report = made(root)
     assert shown(report, "decisions_by_means") == {}
     assert "automated_decisions" not in {share["id"] for share in report.figures["shares"]}
+
+
+@pytest.mark.edge(42)
+def test_edge_42_the_grounds_do_not_give_away_a_category_that_is_hidden(
+    acme: Organisation, rex: User, root: User
+) -> None:
+    # Hidden are 3 and 7; the sums by ground would say which is which.
+    codes = ["PA-RATE"] * 3 + ["DC-FRAUD"] * 7 + ["CY-MALWARE"] * 20 + ["PA-LOAD"] * 30
+    with clock.at(START):
+        for number, code in enumerate(codes):
+            decided(desk.case_of(acme, code), number, clock.now(), rex)
+    report = made(root)
+    hidden = {code for code, count in shown(report, "violations_by_category").items() if count is None}
+    assert hidden == {"PA-RATE", "DC-FRAUD"}
+    assert shown(report, "violations_by_ground") == {}
+    assert "law" not in {share["id"] for share in report.figures["shares"]}
+
+
+@pytest.mark.edge(42)
+def test_edge_42_the_total_of_decisions_does_not_give_away_how_few_found_nothing(
+    acme: Organisation, rex: User, root: User
+) -> None:
+    with clock.at(START):
+        for number in range(15):
+            finding = "no_violation" if number < 3 else "violation"
+            decided(desk.case_of(acme), number, clock.now(), rex, finding=finding, is_automated=number % 2 == 0)
+    report = made(root)
+    assert shown(report, "violations_by_category") == {"PA-RATE": 12}
+    totals = {table["id"]: table["total"] for table in report.figures["tables"]}
+    assert (totals["decisions_by_finding"], totals["decisions_by_means"]) == (None, None)
+    assert "15" not in json.dumps([table for table in report.figures["tables"] if "decisions" in table["id"]])
 
 
 def test_computed_again_later_the_same_period_comes_to_the_same(
