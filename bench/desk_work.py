@@ -19,7 +19,7 @@ import newapi.urls  # noqa: F401 - puts the admin site together
 from accounts.models import User
 from bench.moderation_data import fill
 from moderation.models import SlaClock
-from moderation.services import sla
+from moderation.services import sla_sweep
 
 PAGE_S_MAX, SWEEP_S_MAX = 0.300, 2.0
 PAGES = (
@@ -100,7 +100,7 @@ def _sweeps(due: int) -> int:
         started, cpu = time.perf_counter(), time.process_time()
         if profile:
             profile.enable()
-        done = sla.advance(limit=limit)
+        done = sla_sweep.advance(limit=limit)
         if profile:
             profile.disable()
         seconds, cpu_s = time.perf_counter() - started, time.process_time() - cpu

@@ -22,7 +22,7 @@ from accounts.models import Organisation, User
 from billing import bulk_insert
 from moderation import chain
 from moderation.models import Case, CaseEvent, PolicyCategory, SlaClock
-from moderation.services import calendar, sla
+from moderation.services import calendar, sla_times
 from newapi.kernel import clock
 
 CHUNK_CASES = 1_000
@@ -202,14 +202,14 @@ def _read(desk: _Desk, started_at: datetime, due_at: datetime, stopped_at: datet
     """attention_at, warned_percent, stopped_at, breached_at, breach_is_inherited."""
     sample = SlaClock(started_at=started_at, due_at=due_at)
     seen_at = stopped_at or desk.now
-    percent = sla._percent_passed(sample, seen_at)
+    percent = sla_times.percent_passed(sample, seen_at)
     breached_at = due_at if due_at < seen_at else None
-    attention_at = None if stopped_at else sla._next_attention(sample, seen_at)
+    attention_at = None if stopped_at else sla_times.next_attention(sample, seen_at)
     if stopped_at is None and percent and desk.due_left > 0 and breached_at is None:
         # The sweep has not come round since this warning.
         desk.due_left -= 1
-        before = max((one for one in sla.WARNING_PERCENTS if one < percent), default=0)
-        return sla._moment(sample, percent), before, None, None, False
+        before = max((one for one in sla_times.WARNING_PERCENTS if one < percent), default=0)
+        return sla_times.moment(sample, percent), before, None, None, False
     return attention_at, percent, stopped_at, breached_at, False
 
 

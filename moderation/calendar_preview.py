@@ -10,7 +10,7 @@ from accounts.models import User
 from moderation.models import CalendarVersion, SlaClock, SlaPause
 from moderation.models.policy import Level
 from moderation.selectors import visible_to
-from moderation.services import calendar, sla
+from moderation.services import calendar, sla_times
 from newapi.kernel import clock
 
 EXAMPLES_MAX = 20
@@ -67,12 +67,9 @@ def preview(row: CalendarVersion, user: User) -> Preview:
 
 
 def _due(held: SlaClock, work: calendar.WorkCalendar, known: dict[tuple[str, str, date, int], datetime]) -> datetime:
-    """As sla sets it; once for each day of receipt, because working days do not look at the hour."""
-    ended = [(one.started_at, one.ended_at) for one in held.pauses.all() if one.ended_at is not None]
-    paused = min(sla.PAUSE_DAYS_MAX, sum(work.closes_between(start, end) for start, end in ended))
-    key = (held.case.level, held.kind, held.started_at.astimezone(work.zone).date(), paused)
+    """Once for each day of receipt, because working days do not look at the hour."""
+    left = sla_times.days_left(held, work)
+    key = (held.case.level, held.kind, held.started_at.astimezone(work.zone).date(), left)
     if key not in known:
-        known[key] = calendar.due_at(
-            level=held.case.level, kind=held.kind, received_at=held.started_at, calendar=work, paused_days=paused
-        )
+        known[key] = sla_times.due_at(held, work)
     return known[key]

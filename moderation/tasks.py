@@ -15,14 +15,14 @@ from moderation.services import (
     measures,
     report_retention,
     signal_cases,
-    sla,
+    sla_sweep,
 )
 
 
 @shared_task
 def advance_clocks() -> int:
     """Record the warnings and breaches of case clocks that have come due."""
-    return sla.advance()
+    return sla_sweep.advance()
 
 
 @shared_task

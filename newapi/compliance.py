@@ -12,7 +12,7 @@ from django.urls import NoReverseMatch, reverse
 
 from accounts.models import AuditEvent
 from moderation.models import CaseEvent, DutyShift, SlaClock
-from moderation.services import chain_runs, duty
+from moderation.services import chain_runs, presence
 from newapi.kernel import append_only, clock
 
 SWEEP_LAG_MAX = timedelta(minutes=5)
@@ -46,7 +46,7 @@ def _handling() -> Item:
         where = reverse("portal:report")
     except NoReverseMatch:
         return Item("handling", title, False, "The report form has no address: put the portal's paths back.")
-    on_duty = duty.on_duty(duty=DutyShift.Duty.REVIEWER)
+    on_duty = presence.on_duty(duty=DutyShift.Duty.REVIEWER)
     if not on_duty:
         return Item("handling", title, False, f"{where} takes reports, but no reviewer is on the duty roster now.")
     return Item("handling", title, True, f"{where} takes reports; on duty: {', '.join(str(one) for one in on_duty)}.")

@@ -1,6 +1,6 @@
 """Notices: told once, kept, and mailed by a job."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from django.db import transaction
 
@@ -42,6 +42,14 @@ def post(
         },
     )
     return is_new
+
+
+def post_all(news: Sequence[Notice]) -> None:
+    """Tell several things in one statement; what was told before by the same `once` stays as it is.
+
+    Call it inside the transaction of what they tell of.
+    """
+    Notice.objects.bulk_create(news, ignore_conflicts=True)
 
 
 @transaction.atomic

@@ -12,7 +12,7 @@ from accounts.models import APIKey, Membership, Organisation, Project, User
 from accounts.services import epochs
 from moderation import permissions
 from moderation.errors import IllegalMove
-from moderation.models import Appeal, Case, CaseEvent, Demand, EnforcementAction, PolicyCategory, SlaClock
+from moderation.models import Appeal, Case, CaseEvent, Demand, EnforcementAction, PolicyCategory, SlaClock, SlaPause
 from moderation.models.policy import Level
 from moderation.services import acts, conflicts, events, moves, sla, versions
 from moderation.services.moves import Act
@@ -122,7 +122,7 @@ def move(
     elif seen.state in moves.RESOLVED:
         sla.promise_again(case=case)
     if seen.state == Case.State.AWAITING_USER:
-        sla.resume(case=case)
+        sla.resume(case=case, why=SlaPause.Why.USER)
     changes = {"state": [seen.state, to]}
     acts.audit_case(case=case, actor=actor, action="case.transition", reason=reason, changes=changes)
     return case

@@ -1,4 +1,4 @@
-"""The duty roster: who is there, as what, and when."""
+"""The duty roster as its keepers change it. Who is there at a moment says moderation.services.presence."""
 
 from datetime import datetime, timedelta
 
@@ -14,13 +14,6 @@ from moderation.services import acts
 from newapi.kernel import clock
 
 SHIFT_MAX = timedelta(days=31)
-
-
-def on_duty(*, duty: str, at: datetime | None = None) -> list[User]:
-    """The active people who are on a duty at a moment, now by default."""
-    moment = at or clock.now()
-    shifts = DutyShift.objects.filter(duty=duty, starts_at__lte=moment, ends_at__gt=moment, user__is_active=True)
-    return list(User.objects.filter(pk__in=shifts.values("user")).order_by("pk"))
 
 
 @transaction.atomic

@@ -2,10 +2,9 @@
 
 from accounts.models import Notice, User
 from accounts.services import notices
-from moderation import permissions
-from moderation.models import CaseEvent, DutyShift, Escalation, SlaClock
+from moderation.models import DutyShift, Escalation, SlaClock
 from moderation.models.policy import Level
-from moderation.services import duty, events
+from moderation.services.presence import Present
 from newapi.kernel import clock
 
 To = Escalation.To
@@ -15,17 +14,23 @@ BREACH = 100
 L1_PAGES_AT = 50
 
 
-def escalate(*, sla: SlaClock, percent: int) -> int:
+def escalate(*, sla: SlaClock, percent: int, people: Present) -> int:
     """Tell whom a step concerns: the assignee of a warning; of a breach the leads and who is on call as well.
 
     percent: 50, 75, 90, or 100 for the breach. Returns how many were told now; 0 when they had been before. Call it
-    inside the transaction that records the step.
+    inside the transaction that records the step and holds the clock.
     """
-    told = sum(_tell(sla, percent, to) for to in _whom(sla, percent))
-    if told:
-        text = f"{sla.kind} {percent} %: {told} {'person' if told == 1 else 'people'} told"
-        events.append(case=sla.case, kind=CaseEvent.Kind.ESCALATED, after=text)
-    return told
+    told = set(Escalation.objects.filter(sla=sla, percent=percent).values_list("to", flat=True))
+    whom = {to: _people(sla, to, people) for to in _whom(sla, percent) if to not in told}
+    now = clock.now()
+    Escalation.objects.bulk_create(
+        [Escalation(sla=sla, percent=percent, to=to, people=len(found), at=now) for to, found in whom.items()]
+    )
+    # Nobody is there for it: the operators at least must hear.
+    notices.post_all(
+        [_news(sla, percent, to, person) for to, found in whom.items() for person in tuple(found) or (None,)]
+    )
+    return sum(len(found) for found in whom.values())
 
 
 def _whom(sla: SlaClock, percent: int) -> list[Escalation.To]:
@@ -35,42 +40,23 @@ def _whom(sla: SlaClock, percent: int) -> list[Escalation.To]:
     return [To.ASSIGNEE, To.ON_CALL] if pages else [To.ASSIGNEE]
 
 
-def _tell(sla: SlaClock, percent: int, to: Escalation.To) -> int:
-    people = _people(sla, to)
-    _, is_new = Escalation.objects.get_or_create(
-        sla=sla, percent=percent, to=to, defaults={"people": len(people), "at": clock.now()}
-    )
-    if not is_new:
-        return 0
-    once = f"sla:{sla.pk}:{percent}:{to}"
-    if not people:
-        # Nobody is there for it: the operators at least must hear.
-        _post(sla, percent, once=once)
-    for person in people:
-        _post(sla, percent, once=f"{once}:{person.pk}", person=person)
-    return len(people)
-
-
-def _people(sla: SlaClock, to: Escalation.To) -> list[User]:
+def _people(sla: SlaClock, to: Escalation.To, people: Present) -> list[User]:
     """Those who may see the case only: of a sealed one, the child-safety team."""
-    if to == To.ASSIGNEE:
-        own = sla.appeal.reviewer if sla.appeal else sla.case.assignee
-        people = [own] if own is not None else duty.on_duty(duty=_duty(sla, Duty.REVIEWER))
-    else:
-        people = duty.on_duty(duty=_duty(sla, Duty.LEAD if to == To.LEAD else Duty.ON_CALL))
-    return [person for person in people if permissions.may_see(person, sla.case)]
+    own = sla.appeal.reviewer if sla.appeal else sla.case.assignee
+    if to == To.ASSIGNEE and own is not None:
+        return people.who_may_see(sla.case, [own])
+    plain = {To.ASSIGNEE: Duty.REVIEWER, To.LEAD: Duty.LEAD, To.ON_CALL: Duty.ON_CALL}[to]
+    duty = Duty.CHILD_SAFETY if sla.case.category.is_sealed else plain
+    return people.who_may_see(sla.case, people.on_duty(duty))
 
 
-def _duty(sla: SlaClock, plain: DutyShift.Duty) -> DutyShift.Duty:
-    return Duty.CHILD_SAFETY if sla.case.category.is_sealed else plain
-
-
-def _post(sla: SlaClock, percent: int, *, once: str, person: User | None = None) -> None:
+def _news(sla: SlaClock, percent: int, to: Escalation.To, person: User | None) -> Notice:
     name = sla.appeal.reference if sla.appeal else sla.case.reference
     is_breach = percent >= BREACH
     late = "is late" if is_breach else f"has used {percent} % of its time"
-    notices.post(
-        once=once,
+    once = f"sla:{sla.pk}:{percent}:{to}"
+    return Notice(
+        once=f"{once}:{person.pk}" if person else once,
         kind="case.breach" if is_breach else "case.warning",
         title=f"{sla.get_kind_display()} of {name} {late}",
         body=f"Level {sla.case.level}. Due {sla.due_at:%Y-%m-%d %H:%M} UTC.",

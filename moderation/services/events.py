@@ -1,5 +1,6 @@
 """Appending to what happened to a case. Nothing is ever taken away from it; each event is chained to the one before."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -18,7 +19,6 @@ class ChainBusy(Exception):
     """So many append to one case at once that this one found no place. Nothing was written; ask again."""
 
 
-@transaction.atomic
 def append(
     *,
     case: Case,
@@ -33,8 +33,22 @@ def append(
 
     Raises ChainBusy.
     """
-    event = CaseEvent(
-        case=case,
+    event = draft(kind=kind, actor=actor, before=before, after=after, reason=reason, at=at)
+    append_all(case=case, drafts=[event])
+    return event
+
+
+def draft(
+    *,
+    kind: CaseEvent.Kind,
+    actor: User | None = None,
+    before: str = "",
+    after: str = "",
+    reason: str = "",
+    at: datetime | None = None,
+) -> CaseEvent:
+    """An event that `append_all` gives its case and its place. See `append`."""
+    return CaseEvent(
         kind=kind,
         actor=actor,
         before=before[:_TEXT_MAX],
@@ -42,28 +56,37 @@ def append(
         reason=reason,
         at=at or clock.now(),
     )
-    _take_place(event)
-    event.save(force_insert=True)
-    return event
 
 
-def _take_place(event: CaseEvent) -> None:
-    """Number and hash an event, and make it the head of its case. Of two at once, the second follows the first."""
-    ends = Case.objects.filter(pk=event.case_id)
+# Without a savepoint: whoever appends tells of what is in the same transaction, which does not go on without it.
+@transaction.atomic(savepoint=False)
+def append_all(*, case: Case, drafts: Sequence[CaseEvent]) -> None:
+    """Append events of one case in their order, in one statement. Raises ChainBusy."""
+    for event in drafts:
+        event.case = case
+    _take_places(case.pk, drafts)
+    CaseEvent.objects.bulk_create(drafts)
+
+
+def _take_places(case_id: int, drafts: Sequence[CaseEvent]) -> None:
+    """Number and hash events, and make the last the head of their case. Who comes second follows the first."""
+    ends = Case.objects.filter(pk=case_id)
     for _ in range(_TRIES_MAX):
         reference, count, head = ends.values_list("reference", "events_count", "head").get()
-        event.number = count + 1
-        event.hash = chain.event_hash(
-            bytes(head),
-            reference=reference,
-            number=event.number,
-            at=event.at,
-            actor_id=event.actor_id,
-            kind=event.kind,
-            before=event.before,
-            after=event.after,
-            reason=event.reason,
-        )
-        if ends.filter(events_count=count).update(events_count=event.number, head=event.hash):
+        last = bytes(head)
+        for number, event in enumerate(drafts, start=count + 1):
+            event.number = number
+            last = event.hash = chain.event_hash(
+                last,
+                reference=reference,
+                number=number,
+                at=event.at,
+                actor_id=event.actor_id,
+                kind=event.kind,
+                before=event.before,
+                after=event.after,
+                reason=event.reason,
+            )
+        if ends.filter(events_count=count).update(events_count=count + len(drafts), head=last):
             return
     raise ChainBusy(reference)

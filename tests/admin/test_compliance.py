@@ -16,7 +16,7 @@ from django.urls import path
 import newapi.urls  # noqa: F401 - puts the admin site together
 from accounts.models import AuditEvent, Organisation, User
 from channels.models import Channel
-from moderation.services import chain_runs, duty, sla
+from moderation.services import chain_runs, duty, sla, sla_sweep
 from newapi import compliance, compliance_pack
 from newapi.kernel import append_only, clock
 from tests import cast
@@ -84,7 +84,7 @@ def test_each_item_says_what_is_missing(acme: Organisation) -> None:
     with clock.shifted(-40 * 86_400):
         desk.case_of(acme)
     assert not standing("sweep")[0]
-    sla.advance()
+    sla_sweep.advance()
     assert standing("sweep")[0]
     assert not standing("chains")[0]
     assert chain_runs.run() == 0

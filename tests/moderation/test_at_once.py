@@ -11,7 +11,7 @@ from django.db import connection
 from accounts.models import Organisation, User
 from moderation.errors import IllegalMove, VersionConflict
 from moderation.models import Case, CaseEvent, Decision, Report, Restriction, SlaClock
-from moderation.services import cases, decisions, reports, restrictions, sla
+from moderation.services import cases, decisions, reports, restrictions, sla_sweep
 from newapi.kernel import clock
 from tests import cast
 from tests.moderation import desk
@@ -60,7 +60,7 @@ def test_edge_16_of_two_reviewers_who_decide_at_once_one_gets_a_conflict(
 def test_edge_14_two_sweeps_at_once_record_each_breach_once(acme: Organisation) -> None:
     opened = [desk.case_of(acme, "TE-TERROR") for _ in range(10)]
     with clock.shifted(80 * 3600):
-        advanced = at_once(*[sla.advance] * 4)
+        advanced = at_once(*[sla_sweep.advance] * 4)
     assert sum(advanced) == 20
     assert SlaClock.objects.exclude(breached_at=None).count() == 20
     for case in opened:
@@ -77,7 +77,7 @@ def test_a_sweep_and_an_answer_at_once_tell_one_story(acme: Organisation, rex: U
             cases.add_note(case=case, text="Looking into it", actor=rex)
 
     with clock.shifted(40 * 86400):
-        outcomes = at_once(answer, sla.advance, sla.advance)
+        outcomes = at_once(answer, sla_sweep.advance, sla_sweep.advance)
     assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     for case in opened:
         response = desk.clock_of(case, "response")

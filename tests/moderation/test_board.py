@@ -15,7 +15,7 @@ from accounts.models import Organisation, User
 from moderation import board
 from moderation.board import Counts
 from moderation.models import Case, SlaClock, SlaPause
-from moderation.services import cases, sla
+from moderation.services import cases, sla, sla_sweep
 from newapi.kernel import clock
 from tests.admin.conftest import staff  # noqa: F401
 from tests.moderation import desk
@@ -49,7 +49,7 @@ def busy(acme: Organisation, rex: User, lea: User) -> dict[str, Case]:
         sla.pause(case=made["paused"], why=SlaPause.Why.USER)
         sla.stop(case=made["done"], kind=SlaClock.Kind.RESOLUTION)
     with clock.at(NOW):
-        sla.advance()
+        sla_sweep.advance()
     return made
 
 
@@ -93,7 +93,7 @@ def test_standings_add_up_at_any_moment_with_and_without_the_sweep(
             found = board.read(rex).total
             assert by_filter == {name: getattr(found, name) for name in board.STANDINGS}
             assert found.total == rows.count()
-            sla.advance()
+            sla_sweep.advance()
 
 
 def test_what_is_late_is_late_though_no_sweep_has_come(acme: Organisation, rex: User) -> None:
@@ -105,7 +105,7 @@ def test_what_is_late_is_late_though_no_sweep_has_come(acme: Organisation, rex: 
     assert "The sweep is behind" in behind
     assert "13 h" in behind
     with clock.at(MONDAY + 25 * HOUR):
-        sla.advance()
+        sla_sweep.advance()
     assert "The sweep is behind" not in look(rex, MONDAY + 25 * HOUR)
 
 

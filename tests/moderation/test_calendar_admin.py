@@ -11,7 +11,7 @@ import newapi.urls  # noqa: F401 - puts the admin site together
 from accounts.models import AuditEvent, Organisation, User
 from moderation import calendar_preview
 from moderation.models import CalendarVersion, SlaClock, SlaPause
-from moderation.services import calendar, calendars, sla
+from moderation.services import calendar, calendars, sla, sla_sweep
 from moderation.services.calendars import Days
 from newapi.kernel import clock
 from tests.admin import pages
@@ -68,9 +68,9 @@ def test_what_the_preview_says_is_what_the_sweep_then_does(acme: Organisation, r
             if number % 3 == 0:
                 sla.pause(case=case, why=SlaPause.Why.USER)
     with clock.at(MONDAY + 5 * DAY):
-        sla.advance()
+        sla_sweep.advance()
         for paused in SlaPause.objects.filter(ended_at=None)[:2]:
-            sla.resume(case=paused.sla.case)
+            sla.resume(case=paused.sla.case, why=SlaPause.Why.USER)
     with clock.at(MONDAY + 6 * DAY):
         days = Days("DE", "Asia/Tokyo", MONDAY.time(), (MONDAY + 7 * HOUR).time(), (4, 5))
         due = dict(SlaClock.objects.values_list("pk", "due_at"))
@@ -85,7 +85,7 @@ def test_what_the_preview_says_is_what_the_sweep_then_does(acme: Organisation, r
             actor=root,
             reason="The desk moves to Tokyo",
         )
-        sla.advance()
+        sla_sweep.advance()
     moved = {pk: at for pk, at in SlaClock.objects.values_list("pk", "due_at") if at != due[pk]}
     assert told.moved == len(moved) > 5
     assert told.later == sum(at > due[pk] for pk, at in moved.items())

@@ -19,7 +19,7 @@ from accounts.models import AuditEvent, Notice, Organisation, User
 from bench.moderation_data import fill
 from moderation import chain, permissions
 from moderation.models import Case, CaseEvent, ChainRoot, ChainRootLine, CustodyEntry, Evidence, SealedLook
-from moderation.services import cases, chain_export, chain_runs, chains, evidence, sealed, sla
+from moderation.services import cases, chain_export, chain_runs, chains, evidence, sealed, sla_sweep
 from moderation.tasks import sign_chains, verify_chains
 from newapi.kernel import clock, signing
 from tests import cast
@@ -396,8 +396,8 @@ def test_the_benchs_builder_makes_chains_that_verify_and_clocks_that_the_sweep_t
     filled = fill(cases=60, events_each=7, due=3, open_share=0.5, organisations=2, people=2, sealed_share=0.1)
     assert (filled.cases, filled.events, filled.clocks, filled.due) == (60, 420, 120, 3)
     assert chains.verify() == []
-    assert sla.advance() == 3
-    assert sla.advance() == 0
+    assert sla_sweep.advance() == 3
+    assert sla_sweep.advance() == 0
     assert chains.verify() == []
     assert not Evidence.objects.exists()
     assert cast.person("after").pk > 0

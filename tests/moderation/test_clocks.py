@@ -9,7 +9,7 @@ from django_celery_beat.models import PeriodicTask
 from accounts.models import AuditEvent, Organisation, User
 from moderation import tasks
 from moderation.models import Case, Decision, SlaClock
-from moderation.services import cases, decisions, restrictions, sla
+from moderation.services import cases, decisions, restrictions, sla_sweep
 from newapi.celery import app
 from newapi.kernel import clock
 from tests.moderation import desk
@@ -31,7 +31,7 @@ def opened(acme: Organisation, code: str = "PA-RATE", *, at: datetime = MONDAY, 
 def sweep(at: datetime) -> int:
     """One round of the sweep at a moment."""
     with clock.at(at):
-        return sla.advance()
+        return sla_sweep.advance()
 
 
 def moments(case: Case, kind: str) -> list[tuple[str, datetime]]:
@@ -154,7 +154,7 @@ def test_a_round_run_again_changes_nothing(acme: Organisation) -> None:
 def test_a_round_takes_only_so_many_and_the_longest_waiting_first(acme: Organisation) -> None:
     late = [opened(acme, "TE-TERROR", at=MONDAY - number * HOUR) for number in (1, 3, 2)]
     with clock.at(MONDAY + 13 * HOUR):
-        assert sla.advance(limit=2) == 2
+        assert sla_sweep.advance(limit=2) == 2
     assert [bool(desk.told(case, "warning")) for case in late] == [False, True, True]
     assert sweep(MONDAY + 13 * HOUR) == 1
 

@@ -12,7 +12,7 @@ import newapi.urls  # noqa: F401 - puts the admin site together
 from accounts.models import AuditEvent, Notice, Organisation, User
 from moderation.errors import NotPermitted
 from moderation.models import CaseEvent, DutyShift, Escalation
-from moderation.services import cases, duty, sla
+from moderation.services import cases, duty, presence, sla_sweep
 from newapi.kernel import clock
 from tests.admin import pages
 from tests.admin.conftest import boss, staff  # noqa: F401
@@ -41,7 +41,7 @@ def opened(acme: Organisation, code: str = "TE-TERROR") -> object:
 
 def sweep(at: datetime) -> None:
     with clock.at(at):
-        sla.advance()
+        sla_sweep.advance()
 
 
 def heard(kind: str = "case.warning") -> list[str]:
@@ -58,10 +58,10 @@ def test_somebody_is_on_duty_from_the_first_moment_until_before_the_last(rex: Us
         (shift.ends_at - timedelta(seconds=1), [rex]),
         (shift.ends_at, []),
     ):
-        assert duty.on_duty(duty=Duty.REVIEWER, at=at) == expected
+        assert presence.on_duty(duty=Duty.REVIEWER, at=at) == expected
     rex.is_active = False
     rex.save()
-    assert duty.on_duty(duty=Duty.REVIEWER, at=shift.starts_at) == []
+    assert presence.on_duty(duty=Duty.REVIEWER, at=shift.starts_at) == []
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,8 @@ def test_taken_off_somebody_is_off_at_once_and_what_is_to_come_is_dropped(rex: U
         assert duty.take_off(shift=running, actor=root, reason="Ill")
         assert duty.take_off(shift=later, actor=root, reason="Ill")
         assert not duty.take_off(shift=running, actor=root, reason="Ill")
-        assert duty.on_duty(duty=Duty.REVIEWER) == []
-    assert duty.on_duty(duty=Duty.REVIEWER, at=MONDAY + 21 * DAY) == []
+        assert presence.on_duty(duty=Duty.REVIEWER) == []
+    assert presence.on_duty(duty=Duty.REVIEWER, at=MONDAY + 21 * DAY) == []
     assert AuditEvent.objects.filter(action="duty.take_off", reason="Ill").count() == 2
 
 

@@ -25,7 +25,7 @@ from moderation.models import (
     SlaClock,
     Unsealing,
 )
-from moderation.services import authority, cases, chains, conflicts, evidence, restrictions, sealed, sla
+from moderation.services import authority, cases, chains, conflicts, evidence, restrictions, sealed, sla_sweep
 from newapi.kernel import clock
 from tests.admin import pages
 from tests.moderation import desk
@@ -367,7 +367,7 @@ def test_not_even_the_team_searches_for_it_or_downloads_it(
 @pytest.mark.req("MOD-40")
 def test_no_notice_and_no_mail_holds_anything_of_it(filled: Case, kim: User) -> None:
     with clock.shifted(80 * 3600):
-        sla.advance()
+        sla_sweep.advance()
         notice_mail.mail_waiting(limit=500)
     notices = list(Notice.objects.all())
     assert any(filled.reference in notice.title for notice in notices)

@@ -5,11 +5,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Notice, Organisation, User
 from moderation.errors import NotPermitted, VersionConflict
 from moderation.models import Appeal, CalendarVersion, Case, Decision, Escalation, SlaClock, SlaPause
-from moderation.services import calendars, cases, duty, sla
+from moderation.services import calendars, cases, duty, sla, sla_sweep
 from moderation.services.moves import Act
 from newapi.kernel import clock
 from tests.moderation import desk
@@ -20,6 +22,8 @@ pytestmark = pytest.mark.django_db
 BERLIN, SHANGHAI = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Shanghai")
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 State, User_, Kind = Case.State, SlaPause.Why.USER, SlaClock.Kind
+# Claimed, escalated, told and appended, each in one statement or two, in a transaction of its own.
+STATEMENTS_A_CLOCK_MAX = 11
 CODES = {"L1": "TE-TERROR", "L2": "DC-FRAUD", "L3": "PA-RATE", "L4": "PA-LOAD"}
 
 
@@ -69,14 +73,14 @@ def paused(case: Case, start: str, end: str) -> int | None:
     with clock.at(at(start)):
         assert sla.pause(case=case, why=User_)
     with clock.at(at(end)):
-        assert sla.resume(case=case)
+        assert sla.resume(case=case, why=User_)
     return SlaPause.objects.filter(sla__case=case).latest("started_at").days
 
 
 def sweep(text: str) -> int:
     """One round of the sweep."""
     with clock.at(at(text)):
-        return sla.advance()
+        return sla_sweep.advance()
 
 
 def told(case: Case, kind: str) -> list[tuple[str, str]]:
@@ -121,12 +125,12 @@ def test_edge_3_a_make_up_saturday_counts_and_the_adjacent_holiday_does_not(acme
         make_up_days=[date(2026, 2, 22)],
     )
     with clock.at(at("2026-02-13 10:00", SHANGHAI)):
-        assert sla.advance() == 2
+        assert sla_sweep.advance() == 2
     assert due(case, "response", SHANGHAI) == "2026-02-24 18:00"
     assert desk.told(case, "recalculated") == []
     publish(keeper, country="CN", time_zone="Asia/Shanghai", extra_holidays=[date(2026, 2, 14)])
     with clock.at(at("2026-02-13 11:00", SHANGHAI)):
-        assert sla.advance() == 2
+        assert sla_sweep.advance() == 2
     assert due(case, "response", SHANGHAI) == "2026-02-25 18:00"
 
 
@@ -155,10 +159,10 @@ def test_edge_4_gap_repeat_leap_day_and_year_boundary(
         assert promised.due_at - promised.started_at == hours * HOUR
     # To the second, whatever the sweep's rhythm.
     with clock.at(promised.due_at - timedelta(seconds=1)):
-        sla.advance()
+        sla_sweep.advance()
         assert desk.clock_of(case, kind).breached_at is None
     with clock.at(promised.due_at + timedelta(seconds=1)):
-        sla.advance()
+        sla_sweep.advance()
         assert desk.clock_of(case, kind).breached_at == promised.due_at
 
 
@@ -218,7 +222,7 @@ def test_edge_8_a_pause_beyond_its_cap_ends_by_itself_at_the_tenth_close(
     assert due(case) == "2026-07-13 18:00"
     with clock.at(at("2026-06-30 10:00")):
         assert not sla.pause(case=case, why=User_)  # used up
-        assert not sla.resume(case=case)
+        assert not sla.resume(case=case, why=User_)
     sweep("2026-07-13 18:01")
     assert told(case, "breach") == [("response", "06-22 18:00"), ("resolution", "07-13 18:00")]
 
@@ -290,7 +294,7 @@ def test_raised_while_paused_it_stands_still_by_the_new_promise(
     sweep("2026-06-23 10:00")
     assert desk.clock_of(case, "resolution").breached_at is None
     with clock.at(at("2026-06-24 10:00")):
-        sla.resume(case=case)
+        sla.resume(case=case, why=User_)
     assert due(case) == "2026-07-01 18:00"
     assert desk.told(case, "breach") == []
 
@@ -353,7 +357,7 @@ def test_edge_11_the_calendar_is_edited_open_clocks_are_set_anew_closed_and_brok
         row = publish(keeper, closes_at=time(17, 30), extra_holidays=[date(2026, 6, 17), date(2026, 6, 19)])
         assert row.version == 2
         assert due(running) == "2026-06-22 18:00"  # until the sweep comes round
-        assert sla.advance() == 6
+        assert sla_sweep.advance() == 6
     assert (due(running, "response"), due(running)) == ("2026-06-18 17:30", "2026-06-24 17:30")
     assert told(running, "recalculated") == [
         ("response: due 2026-06-18T15:30+00:00", "06-16 11:00"),
@@ -367,7 +371,7 @@ def test_edge_11_the_calendar_is_edited_open_clocks_are_set_anew_closed_and_brok
     # Days off that make the past late are told as inherited.
     with clock.at(at("2026-06-18 17:00")):
         publish(keeper, closes_at=time(12))
-        sla.advance()
+        sla_sweep.advance()
     assert desk.clock_of(late, "response").breach_is_inherited
 
 
@@ -380,9 +384,9 @@ def test_edge_11_a_paused_clock_counts_its_closes_by_the_new_calendar(
     with clock.at(at("2026-06-18 11:00")):
         sla.pause(case=case, why=User_)
         publish(keeper, extra_holidays=[date(2026, 6, 17), date(2026, 6, 22)])
-        sla.advance()
+        sla_sweep.advance()
     with clock.at(at("2026-06-23 11:00")):
-        sla.resume(case=case)
+        sla.resume(case=case, why=User_)
     # Ten days, two closed, one paused before, and the closes of 18 and 19 June.
     assert due(case) == "2026-07-06 18:00"
 
@@ -524,7 +528,7 @@ def test_the_clocks_of_an_appeal_follow_the_calendar_too(appeal: Appeal, keeper:
         sla.start(case=appeal.decision.case, appeal=appeal)
     with clock.at(at("2026-07-01 09:00")):
         publish(keeper, extra_holidays=[date(2026, 7, 2)])
-        assert sla.advance() == 2
+        assert sla_sweep.advance() == 2
     assert SlaClock.objects.get(appeal=appeal, kind="response").due_at == at("2026-07-03 18:00")
 
 
@@ -540,8 +544,8 @@ def test_edge_14_two_beats_and_two_workers_record_one_breach_and_escalate_once(
         duty.put_on(user=person, duty=what, starts_at=start, ends_at=ends_at, actor=keeper, reason="Roster")
     opened = [desk.case_of(acme, "TE-TERROR") for _ in range(4)]
     with clock.shifted(80 * 3600):
-        assert sum(at_once(*[sla.advance] * 4)) == 8
-        assert sla.advance() == 0
+        assert sum(at_once(*[sla_sweep.advance] * 4)) == 8
+        assert sla_sweep.advance() == 0
     for case in opened:
         assert sorted(event.after for event in desk.told(case, "breach")) == ["resolution", "response"]
         steps = Escalation.objects.filter(sla__case=case).values_list("sla__kind", "percent", "to", "people")
@@ -563,10 +567,10 @@ def test_a_pause_at_its_cap_is_ended_once_by_sweeps_and_an_answer_at_the_same_mo
 
     def answer() -> None:
         for case in opened:
-            sla.resume(case=case)
+            sla.resume(case=case, why=User_)
 
     with clock.shifted(17 * 86_400):
-        outcomes = at_once(sla.advance, answer, sla.advance)
+        outcomes = at_once(sla_sweep.advance, answer, sla_sweep.advance)
     assert [outcome for outcome in outcomes if isinstance(outcome, Exception)] == []
     for case in opened:
         [pause] = SlaPause.objects.filter(sla__case=case)
@@ -590,6 +594,63 @@ def test_edge_15_a_worker_that_was_down_for_a_day_catches_up_with_true_moments(
         ("resolution 50 %", "06-16 21:00"),
     ]
     assert told(case, "breach") == [("response", "06-16 09:00")]
+
+
+@pytest.mark.req("MOD-22")
+def test_an_answer_does_not_end_what_an_authority_has_directed(acme: Organisation, berlin: CalendarVersion) -> None:
+    case = received(acme, "L3", "2026-06-15 09:00")
+    with clock.at(at("2026-06-16 10:00")):
+        assert sla.pause(case=case, why=SlaPause.Why.LEGAL)
+        assert not sla.pause(case=case, why=User_)
+    with clock.at(at("2026-06-17 10:00")):
+        assert not sla.resume(case=case, why=User_)
+        assert SlaPause.objects.get(sla__case=case).ended_at is None
+    with clock.at(at("2026-06-18 10:00")):
+        assert sla.resume(case=case, why=SlaPause.Why.LEGAL)
+    assert due(case) == "2026-07-01 18:00"
+
+
+@pytest.mark.edge(11)
+def test_a_new_calendar_reaches_more_clocks_than_a_round_takes_round_by_round(
+    acme: Organisation, berlin: CalendarVersion, keeper: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sla_sweep, "COMPARED_AT_ONCE", 8)
+    opened = [received(acme, "L2", "2026-06-15 09:00") for _ in range(6)]
+    with clock.at(at("2026-06-15 11:00")):
+        # The response, on Wednesday, stays; the resolution moves by a day.
+        publish(keeper, extra_holidays=[date(2026, 6, 18)])
+        rounds = []
+        while done := sla_sweep.advance(limit=2):
+            rounds.append(done)
+            assert len(rounds) < 10
+    assert sum(rounds) == 12
+    assert {due(case) for case in opened} == {"2026-06-23 18:00"}
+    assert not SlaClock.objects.exclude(calendar_version=2).exists()
+    assert [len(desk.told(case, "recalculated")) for case in opened] == [1] * 6
+
+
+@pytest.mark.edge(14, 15)
+@pytest.mark.req("MOD-07")
+@pytest.mark.parametrize("assigned", [False, True], ids=["on-duty", "assigned"])
+def test_a_round_asks_only_once_who_is_there_and_little_of_each_clock(
+    acme: Organisation, rex: User, roy: User, lea: User, keeper: User, assigned: bool
+) -> None:
+    start = clock.now()
+    for person, what in ((rex, "reviewer"), (roy, "reviewer"), (lea, "lead"), (lea, "on_call")):
+        duty.put_on(user=person, duty=what, starts_at=start, ends_at=start + 20 * DAY, actor=keeper, reason="Roster")
+
+    def statements(count: int) -> int:
+        for _ in range(count):
+            case = desk.case_of(acme, "TE-TERROR")
+            if assigned:
+                cases.assign(case=case, assignee=rex, actor=lea, reason="Yours")
+        # The resolution has warned and is broken; the response, too, where nobody has looked at the case.
+        with clock.shifted(80 * 3600), CaptureQueriesContext(connection) as queries:
+            assert sla_sweep.advance() == (count if assigned else 2 * count)
+        return len(queries)
+
+    clocks = 1 if assigned else 2
+    assert (statements(12) - statements(2)) / (10 * clocks) <= STATEMENTS_A_CLOCK_MAX
 
 
 def test_a_clock_that_asks_for_attention_without_need_is_put_aside_until_it_has_one(

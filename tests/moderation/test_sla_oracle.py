@@ -16,7 +16,7 @@ import pytest
 
 from accounts.models import Organisation
 from moderation.models import CalendarVersion, Case, SlaClock, SlaPause
-from moderation.services import calendar, sla
+from moderation.services import calendar, sla, sla_sweep, sla_times
 from newapi.kernel import clock
 from tests.moderation import desk
 
@@ -196,7 +196,7 @@ def as_served(sample: Sample, work: calendar.WorkCalendar) -> tuple[datetime, Sa
     taken = 0
     due = calendar.due_at(level=sample.level, kind=sample.kind, received_at=sample.received, calendar=work)
     for start, end in sample.pauses if sample.kind == "resolution" and sample.level != "L1" else ():
-        left = sla.PAUSE_DAYS_MAX - taken
+        left = sla_times.PAUSE_DAYS_MAX - taken
         if start > due or left == 0:
             break
         end = min(end, work.close_after(start, left))
@@ -249,11 +249,11 @@ def lived(acme: Organisation, dice: random.Random, sample: Sample, end: datetime
     for at, step in sorted(step for step in steps if step[0] < end):
         with clock.at(at):
             if step == "sweep":
-                sla.advance()
+                sla_sweep.advance()
             elif step == "pause":
                 said.append(f"pause {sla.pause(case=case, why=SlaPause.Why.USER)}")
             else:
-                said.append(f"resume {sla.resume(case=case)}")
+                said.append(f"resume {sla.resume(case=case, why=SlaPause.Why.USER)}")
     return case, said
 
 

@@ -25,7 +25,7 @@ from moderation.models import (
     Reporter,
     TransparencyReport,
 )
-from moderation.services import reporters, sla, transparency
+from moderation.services import reporters, sla, sla_sweep, transparency
 from newapi.kernel import clock
 from tests.admin import pages
 from tests.admin.conftest import boss, staff  # noqa: F401
@@ -135,7 +135,7 @@ def quarter(acme: Organisation, rex: User, lea: User, root: User) -> list[Case]:
             if number == 0:
                 reporters.measure(reporter=reporter, until=None, reason="An error", actor=keeper)
     with clock.at(AFTER):
-        while sla.advance():
+        while sla_sweep.advance():
             pass
     return made
 
