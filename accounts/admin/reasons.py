@@ -1,5 +1,6 @@
 """The reason that every write asks for."""
 
+import json
 from typing import Any
 
 from django import forms
@@ -36,12 +37,25 @@ def with_reason(form: type[forms.BaseForm]) -> type[forms.BaseForm]:
 
 
 class PageForm(forms.Form):
-    """A form on a page of its own, dressed as the admin's."""
+    """A form on a page of its own, dressed as the admin's. Some of its fields may show only while another says so."""
+
+    # The fields that others are shown by, as the page's script knows them: each has its name as `x-model`.
+    watched: tuple[str, ...] = ()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for field in self.fields.values():
             style(field)
+
+    def show(self, name: str, *, when: str) -> None:
+        """Show a field only while a JavaScript expression over the watched fields holds."""
+        # Read by the page's template.
+        setattr(self.fields[name], "shown_when", when)  # noqa: B010
+
+    @property
+    def alpine(self) -> str:
+        """What the page's script starts with, as JSON: what a link or a browser sent is data there, never script."""
+        return json.dumps({name: str(self[name].value() or "") for name in self.watched}) if self.watched else ""
 
 
 class ReasonedForm(PageForm):

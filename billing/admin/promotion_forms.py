@@ -26,6 +26,8 @@ def _amount(label: str, help_text: str, *, required: bool = False) -> NanoField:
 class SubmitForm(ReasonedForm):
     """A promotion as it is to be reviewed; nothing of it changes afterwards."""
 
+    watched = ("kind",)
+
     name = forms.CharField(label="Name", max_length=120, help_text="Organisations read it.")
     kind = forms.ChoiceField(
         label="What for",
@@ -82,8 +84,7 @@ class SubmitForm(ReasonedForm):
         super().__init__(*args, initial={**offered, **(kwargs.pop("initial", None) or {})}, **kwargs)
         for name, kind in (("bonus_percent", Kind.TOP_UP), ("inviter_nano", Kind.INVITATION),
                            ("invitee_nano", Kind.INVITATION)):  # fmt: skip
-            # Read by the page's template.
-            setattr(self.fields[name], "shown_when", f"kind === '{kind}'")  # noqa: B010
+            self.show(name, when=f"kind === '{kind}'")
 
     def clean(self) -> dict[str, Any]:
         """What belongs to another kind does not count."""
@@ -94,12 +95,6 @@ class SubmitForm(ReasonedForm):
             data[name] = (data.get(name) or 0) if kind == Kind.INVITATION else 0
         data["countries"] = [country.upper() for country in data.get("countries", [])]
         return data
-
-    @property
-    def alpine(self) -> str:
-        """What the page's script starts with."""
-        kind = self["kind"].value()
-        return f"{{ kind: '{kind if kind in Kind.values else Kind.TOP_UP}' }}"
 
 
 class ReviewForm(ReasonedForm):

@@ -25,6 +25,8 @@ def _categories() -> list[tuple[str, str]]:
 class ApplyForm(ReasonedForm):
     """An application that staff enter for an organisation, such as one that came by mail."""
 
+    watched = ("kind",)
+
     organisation = picker(Approval._meta.get_field("organisation"), label="Organisation")
     kind = forms.ChoiceField(
         label="What for",
@@ -67,8 +69,7 @@ class ApplyForm(ReasonedForm):
             ("models_allowed", _Kind.USE_CASE),
             ("promises", _Kind.LABEL_OPT_OUT),
         ):
-            # Read by the page's template.
-            setattr(self.fields[name], "shown_when", f"kind === '{kind}'")  # noqa: B010
+            self.show(name, when=f"kind === '{kind}'")
 
     def clean(self) -> dict[str, Any]:
         """What belongs to the other kind does not count; a key is found by how it was named."""
@@ -88,11 +89,6 @@ class ApplyForm(ReasonedForm):
             except ValidationError as error:
                 self.add_error("api_key", error)
         return data
-
-    @property
-    def alpine(self) -> str:
-        """What the page's script starts with."""
-        return f"{{ kind: '{self['kind'].value() or _Kind.USE_CASE}' }}"
 
 
 class ApproveForm(ReasonedForm):

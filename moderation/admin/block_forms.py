@@ -35,6 +35,8 @@ def _typed(label: str, example: str) -> forms.CharField:
 class BlockForm(ReasonedForm):
     """Whom or what to refuse, why, until when. The page shows the fields that the kind needs."""
 
+    watched = ("kind",)
+
     kind = forms.ChoiceField(
         label="What to block",
         choices=_Kind.choices,
@@ -67,8 +69,7 @@ class BlockForm(ReasonedForm):
         of_one = " || ".join(f"kind === '{kind}'" for kind in _OF_ONE)
         shown |= {"subject": of_one, "organisation": f"!({of_one})"}
         for name, condition in shown.items():
-            # Read by the page's template.
-            setattr(self.fields[name], "shown_when", condition)  # noqa: B010
+            self.show(name, when=condition)
 
     def clean(self) -> dict[str, Any]:
         """The kind's own field must be filled; the others do not count."""
@@ -86,11 +87,6 @@ class BlockForm(ReasonedForm):
             except ValidationError as error:
                 self.add_error("api_key", error)
         return data
-
-    @property
-    def alpine(self) -> str:
-        """What the page's script starts with."""
-        return f"{{ kind: '{self['kind'].value() or _Kind.ADDRESS}' }}"
 
     def order(self) -> dict[str, Any]:
         """The arguments of blocks.add."""

@@ -78,6 +78,8 @@ def _shown_when(name: str) -> str:
 class ProposeForm(SeenForm):
     """A decision as somebody proposes it."""
 
+    watched = ("finding", *(f"measure_{row}" for row in range(ROWS)))
+
     finding = forms.ChoiceField(
         label="Finding",
         choices=Decision.Finding.choices,
@@ -140,8 +142,7 @@ class ProposeForm(SeenForm):
             self._add_row(row, offered, step)
         for name in self.fields:
             if name not in ("finding", "category", "facts", "private_reasoning", "is_automated", "expected_version"):
-                # Read by the page's template.
-                setattr(self.fields[name], "shown_when", _shown_when(name))  # noqa: B010
+                self.show(name, when=_shown_when(name))
         first = [f"{part}_{row}" for row in range(ROWS) for part in ("measure", "days", "rate")]
         self.order_fields(["finding", "category", "further", "facts", *first, "deviation_reason"])
 
@@ -174,12 +175,6 @@ class ProposeForm(SeenForm):
         for name, field in fields.items():
             style(field)
             self.fields[name] = field
-
-    @property
-    def alpine(self) -> str:
-        """What the page's script starts with."""
-        names = ("finding", *(f"measure_{row}" for row in range(ROWS)))
-        return json.dumps({name: str(self[name].value() or "") for name in names})
 
     def clean(self) -> dict[str, Any]:
         """What is hidden for a case where nothing was found does not count."""

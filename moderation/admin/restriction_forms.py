@@ -32,6 +32,8 @@ _SLOWABLE = json.dumps([str(scope) for scope in restrictions.SLOWABLE]).replace(
 class ImposeForm(ReasonedForm):
     """Whom or what to refuse, from when until when. The page shows the one target field that the scope needs."""
 
+    watched = ("scope",)
+
     organisation = picker(Restriction._meta.get_field("organisation"), label="Organisation")
     scope = forms.ChoiceField(
         label="What to restrict",
@@ -73,9 +75,8 @@ class ImposeForm(ReasonedForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for scope, (name, _) in _TARGETS.items():
-            # Read by the page's template.
-            setattr(self.fields[name], "shown_when", f"scope === '{scope}'")  # noqa: B010
-        setattr(self.fields["rate_per_minute"], "shown_when", f"{_SLOWABLE}.includes(scope)")  # noqa: B010
+            self.show(name, when=f"scope === '{scope}'")
+        self.show("rate_per_minute", when=f"{_SLOWABLE}.includes(scope)")
 
     def clean(self) -> dict[str, Any]:
         """The scope's own field must be filled; the others do not count."""
@@ -92,11 +93,6 @@ class ImposeForm(ReasonedForm):
             # Hidden by the page; what it held before the scope was changed does not count.
             data["rate_per_minute"] = None
         return data
-
-    @property
-    def alpine(self) -> str:
-        """What the page's script starts with."""
-        return f"{{ scope: '{self['scope'].value() or Scope.ORGANISATION}' }}"
 
     def order(self) -> dict[str, Any]:
         """The arguments of restrictions.impose."""
