@@ -21,6 +21,7 @@ from accounts.admin import pages
 from accounts.admin.base import GovernedAdmin
 from accounts.admin.key_forms import KeyForm, NewKeyForm
 from accounts.admin.limits import LIMITS, budget_text
+from accounts.admin.prefilled import initial_of
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from accounts.models import APIKey
@@ -131,7 +132,7 @@ class APIKeyAdmin(GovernedAdmin):
             request,
             title="New API key",
             intro="The key is shown once, on the next page.",
-            form=NewKeyForm(pages.data_of(request), initial=request.GET.dict()),
+            form=NewKeyForm(pages.data_of(request), initial=initial_of(request, NewKeyForm)),
             submit="Make the key",
             act=lambda data: self._make(request, data),
         )

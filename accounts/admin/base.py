@@ -8,15 +8,18 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import models, transaction
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.paginator import InfinitePaginator
+from unfold.views import ChangeList
 
 from accounts.admin import changes, deletion, exports, pages, panels
-from accounts.admin.fields import NanoField, PercentsField
+from accounts.admin.fields import ManyPicker, NanoField, PercentsField, Picker
+from accounts.admin.prefilled import initial_of
 from accounts.admin.reasons import ReasonedForm, with_reason
 from accounts.admin.requests import actor_of, address_of
 from accounts.limit_words import WHEN_REACHED
@@ -45,6 +48,31 @@ class PlainFields:
             least_nano=0,
         )
 
+    def formfield_for_foreignkey(self, db_field: models.ForeignKey, request: HttpRequest, **kwargs: Any) -> Any:
+        """What searches bears whatever an address says."""
+        if db_field.name in self.get_autocomplete_fields(request):  # type: ignore[attr-defined]
+            kwargs.setdefault("widget", Picker(db_field, self.admin_site))  # type: ignore[attr-defined]
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
+
+    def formfield_for_manytomany(self, db_field: models.ManyToManyField, request: HttpRequest, **kwargs: Any) -> Any:
+        """The same of several."""
+        if db_field.name in self.get_autocomplete_fields(request):  # type: ignore[attr-defined]
+            kwargs.setdefault("widget", ManyPicker(db_field, self.admin_site))  # type: ignore[attr-defined]
+        return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
+
+
+class List(ChangeList):
+    """What no column can hold is a mistake in the address, never an error of the database."""
+
+    def get_filters(self, request: HttpRequest) -> Any:
+        """As Django's. Raises IncorrectLookupParameters, which leads back to the list, for all that cannot be read."""
+        if any("\x00" in value for values in self.filter_params.values() for value in values):
+            raise IncorrectLookupParameters("No text of ours has a NUL in it.")
+        try:
+            return super().get_filters(request)
+        except (OverflowError, ValueError) as error:
+            raise IncorrectLookupParameters(error) from error
+
 
 class BaseAdmin(PlainFields, ModelAdmin):
     """Lists that stay quick, panels of other apps, CSV without secrets, the audit record as history."""
@@ -71,8 +99,18 @@ class BaseAdmin(PlainFields, ModelAdmin):
         )
         return response
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """The list that reads what an address asks for, whatever stands in it."""
+        return List
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """What a link says of the fields, without what they would refuse."""
+        return initial_of(request, self.get_form(request))
+
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         """As Django's, over what may be searched at all."""
+        if "\x00" in search_term:
+            return queryset.none(), False
         found, may_repeat = super().get_search_results(request, queryset, search_term)
         return (exports.may_leave(found) if search_term else found), may_repeat
 

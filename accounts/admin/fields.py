@@ -1,12 +1,14 @@
 """Form fields that speak people's language: amounts as decimal text, lists one item a line, pickers that search."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AutocompleteSelect
+from django.contrib.admin.widgets import AutocompleteMixin, AutocompleteSelect, AutocompleteSelectMultiple
 from django.core.exceptions import ValidationError
 from django.db import models
+from unfold.contrib.filters.forms import AutocompleteDropdownForm
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminDecimalFieldWidget,
@@ -163,10 +165,33 @@ class PercentsField(forms.CharField):
             return True
 
 
+class _Picks(AutocompleteMixin):
+    """Shows what was chosen. What can be no id, such as letters, chooses nothing."""
+
+    def optgroups(self, name: str, value: Sequence[str], attr: Any = None) -> list[Any]:
+        """As Django's, whose query of what an address or a form says would fail."""
+        try:
+            return super().optgroups(name, value, attr)
+        except (ValueError, ValidationError):
+            return super().optgroups(name, [], attr)
+
+
+class Picker(_Picks, AutocompleteSelect):
+    """A searching choice of one row."""
+
+
+class ManyPicker(_Picks, AutocompleteSelectMultiple):
+    """A searching choice of rows."""
+
+
+# Unfold's filters of lists say with it by what is filtered.
+AutocompleteDropdownForm.widget = Picker
+
+
 def picker(of: models.ForeignKey, **kwargs: Any) -> forms.ModelChoiceField:
     """A searching choice of the rows that a foreign key may point to. The user needs the right to view them."""
     return forms.ModelChoiceField(
         queryset=of.related_model._default_manager.all(),
-        widget=AutocompleteSelect(of, admin.site, attrs={"data-theme": "admin-autocomplete"}),
+        widget=Picker(of, admin.site, attrs={"data-theme": "admin-autocomplete"}),
         **kwargs,
     )

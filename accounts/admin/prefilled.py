@@ -21,6 +21,6 @@ def _takes(field: forms.Field, text: str) -> bool:
         return False
     try:
         field.clean(text)
-    except ValidationError:
+    except (ValidationError, ValueError):  # JSON with thousands of digits is a ValueError
         return False
     return True

@@ -14,6 +14,7 @@ from unfold.enums import ActionVariant
 from accounts.admin import pages
 from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.fields import picker
+from accounts.admin.prefilled import initial_of
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from accounts.admin.texts import moment
@@ -227,7 +228,7 @@ class LegalHoldAdmin(ReadOnlyAdmin):
             title="Impose a legal hold",
             intro="While it is in force, nothing that it covers is purged, however old. Calls go by whole months: "
             "a month with a call of the organisation stays whole, with the calls of others.",
-            form=HoldForm(pages.data_of(request), initial=request.GET.dict()),
+            form=HoldForm(pages.data_of(request), initial=initial_of(request, HoldForm)),
             submit="Impose",
             act=act,
         )

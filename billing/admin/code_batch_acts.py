@@ -12,11 +12,11 @@ from unfold.enums import ActionVariant
 
 from accounts.admin import pages
 from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.prefilled import initial_of
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from billing.admin.code_forms import DownloadForm, MakeForm, VoidForm
 from billing.admin.code_words import redeemed_of, summary_of
-from billing.admin.prefilled import initial_of
 from billing.models import CodeBatch
 from billing.services import codes
 

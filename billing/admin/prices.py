@@ -12,9 +12,9 @@ from unfold.decorators import display
 
 from accounts.admin import pages
 from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.prefilled import initial_of
 from accounts.admin.requests import actor_of, address_of
 from billing.admin import price_forms, price_preview
-from billing.admin.prefilled import initial_of
 from billing.admin.price_forms import PublishForm
 from billing.models import PriceVersion
 from billing.pricing import EXTRAS

@@ -19,9 +19,9 @@ from unfold.enums import ActionVariant
 
 from accounts.admin import pages, panels
 from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.prefilled import initial_of
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
-from billing.admin.prefilled import initial_of
 from billing.admin.promotion_forms import ReviewForm, SubmitForm
 from billing.models import Promotion, PromotionUse
 from billing.services import promotion_rules, promotions

@@ -12,8 +12,8 @@ from unfold.decorators import display
 
 from accounts.admin import pages, panels
 from accounts.admin.base import Endless, ReadOnlyAdmin
+from accounts.admin.prefilled import initial_of
 from accounts.admin.requests import actor_of, address_of
-from billing.admin.prefilled import initial_of
 from billing.admin.prices import in_words
 from billing.admin.rerating_forms import AskForm, lines_of, previewed
 from billing.admin.second_person import SecondPersonAdmin

@@ -15,13 +15,13 @@ from unfold.decorators import action
 
 from accounts.admin import pages
 from accounts.admin.organisations import organisation_added
+from accounts.admin.prefilled import initial_of
 from accounts.admin.requests import actor_of, address_of
 from accounts.models import Organisation, User
 from accounts.services import audit
 from billing import statements
 from billing.admin import statements as statement_pages
 from billing.admin import wallet_views
-from billing.admin.prefilled import initial_of
 from billing.admin.wallet_acts import WalletActs
 from billing.admin.wallet_forms import CreditForm, DebitForm, MoneyForm, OpenForm
 from billing.errors import IdempotencyConflict

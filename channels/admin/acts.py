@@ -130,7 +130,8 @@ class ChannelActs(ManyActs):
     def _may_set(self, request: HttpRequest, object_id: str | None, status: str) -> bool:
         if not self.has_change_permission(request):
             return False
-        return object_id is None or Channel.objects.filter(pk=object_id).exclude(status=status).exists()
+        channel: Channel | None = None if object_id is None else self.get_object(request, object_id)
+        return object_id is None or (channel is not None and channel.status != status)
 
     def _set_status(
         self,

@@ -13,6 +13,7 @@ from unfold.contrib.filters.admin import DropdownFilter
 
 from accounts.admin import pages
 from accounts.admin.fields import LinesField, style
+from accounts.admin.prefilled import initial_of
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from channels.admin import live
@@ -88,7 +89,7 @@ def edit_page(admin: ModelAdmin, request: HttpRequest) -> HttpResponse:
         return _choose(admin, request)
     found = bulk.with_tag(Channel.objects.all(), tag) if tag else Channel.objects.filter(pk__in=ids)
     channels = list(found.order_by("name")[: bulk.CHANNELS_MAX + 1])
-    form = BulkForm(pages.data_of(request), initial={"status": Channel.Status.ENABLED, **request.GET.dict()})
+    form = BulkForm(pages.data_of(request), initial={"status": Channel.Status.ENABLED, **initial_of(request, BulkForm)})
     is_preview = "_preview" in request.POST
     plans = _preview(form, channels) if is_preview else None
 

@@ -137,7 +137,8 @@ class UpstreamKeyAdmin(GovernedAdmin):
         """For whoever may change a key, on the pages of those that are off."""
         if not self.has_change_permission(request):
             return False
-        return object_id is None or UpstreamKey.objects.filter(pk=object_id, is_active=False).exists()
+        key: UpstreamKey | None = None if object_id is None else self.get_object(request, object_id)
+        return object_id is None or (key is not None and not key.is_active)
 
     def save_model(self, request: HttpRequest, obj: UpstreamKey, form: Any, change: bool) -> None:
         """Through the service."""

@@ -11,6 +11,7 @@ from unfold.enums import ActionVariant
 
 from accounts.admin import pages
 from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.prefilled import initial_of
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from moderation import permissions
@@ -70,7 +71,7 @@ class AppealActs(ReadOnlyAdmin):
             request,
             title="Enter an appeal that came by mail",
             intro="In the organisation's own words. One for each decision.",
-            form=EnterForm(pages.data_of(request), initial=request.GET.dict()),
+            form=EnterForm(pages.data_of(request), initial=initial_of(request, EnterForm)),
             submit="Enter the appeal",
             act=act,
         )

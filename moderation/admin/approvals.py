@@ -19,6 +19,7 @@ from unfold.enums import ActionVariant
 
 from accounts.admin import pages
 from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.prefilled import initial_of
 from accounts.admin.requests import actor_of, address_of
 from moderation import permissions
 from moderation.admin.approval_forms import ApplyForm, ApproveForm, DecisionForm
@@ -149,7 +150,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
             request,
             title="Apply for an approval",
             intro="For an organisation. Whoever enters an application does not decide on it.",
-            form=ApplyForm(pages.data_of(request), initial=request.GET.dict()),
+            form=ApplyForm(pages.data_of(request), initial=initial_of(request, ApplyForm)),
             submit="Enter the application",
             act=act,
         )

@@ -11,6 +11,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from accounts.admin import exports, pages
+from accounts.admin.prefilled import initial_of
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of
 from moderation import permissions
@@ -111,7 +112,7 @@ class AuthorityReportAdmin(CaseActPages):
             request,
             title="Let a report become due",
             intro="Confirmed L1 cases do so by themselves.",
-            form=DueForm(pages.data_of(request), initial=request.GET.dict()),
+            form=DueForm(pages.data_of(request), initial=initial_of(request, DueForm)),
             submit="It is due",
             act=act,
         )

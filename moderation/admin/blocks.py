@@ -18,6 +18,7 @@ from unfold.enums import ActionVariant
 
 from accounts.admin import pages
 from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.prefilled import initial_of
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from accounts.admin.texts import moment
@@ -108,7 +109,7 @@ class BlockEntryAdmin(ReadOnlyAdmin):
         """Add one."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = BlockForm(pages.data_of(request), initial=request.GET.dict())
+        form = BlockForm(pages.data_of(request), initial=initial_of(request, BlockForm))
 
         def act(data: dict[str, Any]) -> HttpResponse:
             try:

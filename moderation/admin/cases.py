@@ -19,6 +19,7 @@ from unfold.enums import ActionVariant
 
 from accounts.admin import pages
 from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.prefilled import initial_of
 from accounts.admin.requests import actor_of
 from moderation import permissions
 from moderation.admin import clocks
@@ -182,7 +183,7 @@ class CaseAdmin(Sealing, Deciding, Merging, ReadOnlyAdmin):
             request,
             title="Open a case",
             intro="A suspicion, not yet a decision. Its clocks start at once.",
-            form=OpenForm(pages.data_of(request), initial=request.GET.dict()),
+            form=OpenForm(pages.data_of(request), initial=initial_of(request, OpenForm)),
             submit="Open the case",
             act=act,
         )

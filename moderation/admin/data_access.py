@@ -16,6 +16,7 @@ from unfold.enums import ActionVariant
 from accounts.admin import pages
 from accounts.admin.base import Endless, ReadOnlyAdmin
 from accounts.admin.fields import picker
+from accounts.admin.prefilled import initial_of
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from moderation import permissions
@@ -124,7 +125,7 @@ class DataAccessGrantAdmin(CaseActPages):
             request,
             title="Ask for access to calls",
             intro="Only by law, by a rule that the user agreed to, or for support that the user asked for.",
-            form=AskForm(pages.data_of(request), initial=request.GET.dict()),
+            form=AskForm(pages.data_of(request), initial=initial_of(request, AskForm)),
             submit="Ask",
             act=act,
         )

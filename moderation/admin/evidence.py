@@ -13,6 +13,7 @@ from unfold.enums import ActionVariant
 
 from accounts.admin import pages
 from accounts.admin.base import Endless, ReadOnlyAdmin
+from accounts.admin.prefilled import initial_of
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from moderation import permissions
@@ -122,7 +123,7 @@ class EvidenceAdmin(CaseActPages):
         """Add a file, a text, or ids."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = StoreForm(pages.data_of(request), request.FILES or None, initial=request.GET.dict())
+        form = StoreForm(pages.data_of(request), request.FILES or None, initial=initial_of(request, StoreForm))
 
         def act(data: dict[str, Any]) -> HttpResponse:
             case: Case = data["case"]

@@ -11,6 +11,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from accounts.admin import pages
+from accounts.admin.prefilled import initial_of
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from moderation import permissions
@@ -112,7 +113,7 @@ class LegalRequestAdmin(CaseActPages):
             request,
             title="Enter a legal request",
             intro="As it came in. The organisation's records are kept from now on, whatever their time.",
-            form=ReceiveForm(pages.data_of(request), initial=request.GET.dict()),
+            form=ReceiveForm(pages.data_of(request), initial=initial_of(request, ReceiveForm)),
             submit="Enter the request",
             act=act,
         )

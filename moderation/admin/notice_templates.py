@@ -12,6 +12,7 @@ from unfold.enums import ActionVariant
 
 from accounts.admin import pages
 from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.prefilled import initial_of
 from accounts.admin.requests import actor_of
 from moderation import notice_kinds, permissions
 from moderation.admin.appeal_forms import PublishForm
@@ -52,7 +53,7 @@ class NoticeTemplateAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Publish a text, perhaps the first of a language."""
-        return self._publish(request, initial=request.GET.dict())
+        return self._publish(request, initial=initial_of(request, PublishForm))
 
     @action(
         description="Publish the next version", icon="publish", permissions=["publish"], variant=ActionVariant.PRIMARY

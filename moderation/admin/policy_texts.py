@@ -16,15 +16,13 @@ from unfold.decorators import action, display
 
 from accounts.admin import pages
 from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.prefilled import initial_of
 from accounts.admin.requests import actor_of
 from moderation import permissions
 from moderation.admin.policy_forms import TextForm
 from moderation.models import PolicyCategory, PolicyText
 from moderation.services import policy
 from newapi.kernel import clock
-
-# Longer is no id of ours.
-ID_DIGITS_MAX = 18
 
 
 class StandingFilter(DropdownFilter):
@@ -91,10 +89,9 @@ class PolicyTextAdmin(ReadOnlyAdmin):
         """Publish the next version, starting from the newest one of ?category=…&language=…"""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        asked = request.GET.get("category", "")
-        known = asked.isascii() and asked.isdigit() and len(asked) <= ID_DIGITS_MAX
-        category = PolicyCategory.objects.filter(pk=int(asked)).first() if known else None
-        return self._publish(request, category, request.GET.get("language", policy.FALLBACK_LANGUAGE)[:12])
+        told = initial_of(request, TextForm)
+        category = PolicyCategory.objects.get(pk=told["category"]) if "category" in told else None
+        return self._publish(request, category, told.get("language", policy.FALLBACK_LANGUAGE))
 
     @action(description="Publish a new version", icon="edit_note", permissions=["publish"])
     def revise(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -19,6 +19,7 @@ from unfold.enums import ActionVariant
 
 from accounts.admin import pages
 from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.prefilled import initial_of
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of
 from accounts.admin.texts import moment
@@ -126,7 +127,7 @@ class RestrictionAdmin(Sealing, ReadOnlyAdmin):
         """Impose one."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = ImposeForm(pages.data_of(request), initial=request.GET.dict())
+        form = ImposeForm(pages.data_of(request), initial=initial_of(request, ImposeForm))
 
         def act(data: dict[str, Any]) -> HttpResponse:
             made = restrictions.impose(**form.order(), actor=actor_of(request))

@@ -27,6 +27,12 @@ exports.keep_back(Unsealing, "reason")
 _STATE = {"Asked": "warning", "Holds": "danger", "Over": None, "Refused": None, "Lapsed": None}
 
 
+class WhichForm(forms.Form):
+    """`?case=7`, as the way here says it."""
+
+    case = forms.ModelChoiceField(Case.objects.select_related("category"))
+
+
 class GrantForm(ReasonedForm):
     """For how long."""
 
@@ -90,8 +96,8 @@ class UnsealingAdmin(ActPages):
         """Ask to read one case; the way here is its own page."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        named = request.GET.get("case", "")
-        case = Case.objects.select_related("category").filter(pk=named if named.isdecimal() else 0).first()
+        which = WhichForm(request.GET)
+        case: Case | None = which.cleaned_data["case"] if which.is_valid() else None
         if case is None:
             return pages.done(request, "Open the case, and ask from there.", pages.list_url(Case))
         enter(request, case, reads=False)

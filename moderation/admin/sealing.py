@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -96,7 +96,11 @@ class Sealing:
 
     def _guarded(self, object_id: str) -> Case | None:
         model: type[Model] = self.model  # type: ignore[attr-defined]
-        rows = model._base_manager.filter(pk=object_id) if str(object_id).isdecimal() else model._base_manager.none()
+        try:
+            key = model._meta.pk.to_python(object_id)
+        except ValidationError:
+            return None
         path = path_to_case(model)
-        found = rows.select_related(f"{path}__category" if path else "category").first()
+        rows = model._base_manager.select_related(f"{path}__category" if path else "category")
+        found = rows.filter(pk=key).first()
         return None if found is None else case_of(found)
