@@ -25,8 +25,6 @@ from moderation.services import chain_export, chain_runs
 from newapi.kernel import clock
 
 TASK = "moderation.tasks.verify_chains"
-# How long sending the job may take.
-SEND_TIMEOUT_S = 3
 
 
 @admin.register(ChainRoot)

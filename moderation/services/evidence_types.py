@@ -25,7 +25,6 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 )
 # What text may be called.
 _TEXTS = frozenset({"text/plain", "text/csv", "application/json", "message/rfc822"})
-TYPES = frozenset({*(kind for _, kind in _MAGIC), "image/webp", *_TEXTS})
 # Control characters that no text has.
 _NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 # An id, a hash or a moment: no spaces, so no sentence.

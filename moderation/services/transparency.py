@@ -38,8 +38,8 @@ SHARES: dict[str, tuple[str, str, tuple[str, ...]]] = {
                   ("Decision overturned", "Decision modified")),
 }  # fmt: skip
 # Table → the one that it would give away: it is withheld as soon as that one hides anything. Grounds are sums of
-# categories. And violations are counted by category as well, so that the number of all decisions, which two tables have,
-# would say how many found nothing.
+# categories. And violations are counted by category as well, so that the number of all decisions, which two tables
+# have, would say how many found nothing.
 _GIVES_AWAY = {
     "violations_by_ground": "violations_by_category",
     "decisions_by_finding": "decisions_by_finding",
@@ -155,7 +155,7 @@ def _published(rows: tuple[tuple[str, int], ...]) -> dict[str, Any]:
 def _withheld(shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The tables as published, without those that would give away what another one hides."""
     hiding = {table["id"] for table in shown if _hides(table)}
-    nothing = {"rows": [], "total": None, "is_withheld": True}
+    nothing: dict[str, Any] = {"rows": [], "total": None, "is_withheld": True}
     return [{**table, **nothing} if _GIVES_AWAY.get(table["id"]) in hiding else table for table in shown]
 
 

@@ -142,9 +142,7 @@ class ReportForm(forms.Form):
     def order(self) -> dict[str, Any]:
         """The arguments of reports.submit."""
         given = self.cleaned_data
-        order = {
-            name: given[name] for name in ("description", "task_id", "model_name", "happened_at", "url", "accused")
-        }
+        order = {name: given[name] for name in _AS_GIVEN}
         order["category"] = self._categories.get(given["category"])
         order["email"] = given.get("email", "")
         order["user"] = self._author if given.get("as_me") else None

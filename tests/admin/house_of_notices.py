@@ -5,7 +5,7 @@ from moderation.models import NoticeHook, NoticeTemplate
 from moderation.notice_seeds import seed
 from moderation.services import appeals, delivery
 from newapi.kernel import secrets
-from tests.moderation import decided
+from tests.moderation import desk
 
 HOOK_SECRET = "whsec_canary-of-the-hook"
 SECRETS = (HOOK_SECRET,)
@@ -20,6 +20,6 @@ def fill(*, organisation: Organisation, user: User) -> None:
         sealed_secret=secrets.seal(HOOK_SECRET, bound_to="notice_hook:house"),
         is_on=False,
     )
-    decision = decided.decide(organisation, user)
+    decision = desk.decided(organisation, user)
     delivery.deliver()
     appeals.submit(decision=decision, grounds="We did not do it.", via="link")

@@ -14,7 +14,7 @@ from moderation.services import appeals, delivery
 from newapi.kernel import clock
 from tests import cast
 from tests.admin import pages
-from tests.moderation import decided, desk
+from tests.moderation import desk
 
 pytestmark = pytest.mark.django_db
 
@@ -37,7 +37,7 @@ def logged_in(user: User) -> Client:
 @pytest.fixture
 def decision(acme: Organisation) -> Decision:
     """A suspension for a week, told and in force."""
-    made = decided.decide(
+    made = desk.decided(
         acme, desk.worker("sue", "senior"), code="CY-MALWARE", steps=(Step("suspend_organisation", days=7),)
     )
     delivery.deliver()
@@ -82,7 +82,7 @@ def test_an_appeal_is_modified_on_a_page_that_begins_with_what_was_decided(appea
     appeals.start_review(appeal=appeal, actor=rita)
     url = pages.act(appeal, "modify")
     shown = pages.fields(client, url)
-    assert (shown["facts"], shown["finding"]) == (decided.FACTS, "violation")
+    assert (shown["facts"], shown["finding"]) == (desk.FACTS, "violation")
     said = {
         **shown,
         "measure_0": "warning:",

@@ -14,7 +14,7 @@ from tests.moderation import desk
 pytestmark = pytest.mark.django_db
 
 ACTS = ("suspend", "propose", "decide", "approve", "move", "assign", "set_level", "ask", "send_back", "add_note")
-FACTS = "Forty keys took turns within one minute, so that no limit held."
+FACTS = desk.FACTS
 
 
 def browser_of(user: User) -> Client:

@@ -14,7 +14,7 @@ from moderation.services import appeal_window, appeals, cases, conflicts, decisi
 from moderation.services.decisions import Proposal
 from newapi.kernel import clock
 from tests import cast
-from tests.moderation import decided, desk
+from tests.moderation import desk
 
 pytestmark = pytest.mark.django_db
 
@@ -39,7 +39,7 @@ def sent(decision: Decision, at: datetime) -> Decision:
 
 def decision_at(at: datetime, acme: Organisation, rex: User, **options: object) -> Decision:
     """Decided, and told a minute later."""
-    return sent(decided.decided_at(at, acme, rex, **options), at + MINUTE)
+    return sent(desk.decided_at(at, acme, rex, **options), at + MINUTE)
 
 
 def suspended(acme: Organisation, sue: User, at: datetime = NOON) -> Decision:
@@ -116,7 +116,7 @@ def test_a_deadline_that_was_told_stays_though_policy_and_time_zone_change(acme:
 
 @pytest.mark.req("MOD-27")
 def test_while_the_notice_has_reached_nobody_no_window_runs(acme: Organisation, rex: User) -> None:
-    decision = decided.decided_at(NOON, acme, rex)
+    decision = desk.decided_at(NOON, acme, rex)
     assert appeal_of(decision, NOON + timedelta(days=40)).state == State.SUBMITTED
 
 
@@ -224,7 +224,7 @@ def test_whoever_had_a_part_does_not_decide_and_whoever_had_none_does(
 ) -> None:
     rex, roy = desk.allowed(rex, "review_appeal"), desk.allowed(roy, "review_appeal")
     with clock.at(NOON):
-        decision = decided.decide(acme, rex)
+        decision = desk.decided(acme, rex)
         cases.add_note(case=decision.case, text="Seen this before", actor=roy)
     appeal = appeal_of(sent(decision, NOON + MINUTE))
     for person in (rex, roy):
@@ -308,7 +308,7 @@ def test_edge_21_no_exception_while_somebody_without_a_part_is_there_and_none_fo
 @pytest.mark.req("MOD-28")
 def test_a_superuser_is_no_way_round_any_of_it(acme: Organisation, root: User, rex: User, rita: User) -> None:
     with clock.at(NOON):
-        decision = decided.decide(acme, rex)
+        decision = desk.decided(acme, rex)
         cases.add_note(case=decision.case, text="I looked", actor=root)
     appeal = appeal_of(sent(decision, NOON + MINUTE))
     with pytest.raises(NotPermitted, match="had a part"):
@@ -573,7 +573,7 @@ def test_the_appeal_of_a_sealed_case_goes_to_another_of_the_child_safety_team(
 def test_a_link_opens_its_own_decision_only_and_no_longer_than_it_should(
     acme: Organisation, globex: Organisation, rex: User
 ) -> None:
-    first, second = decided.decided_at(NOON, acme, rex), decided.decided_at(NOON, globex, rex)
+    first, second = desk.decided_at(NOON, acme, rex), desk.decided_at(NOON, globex, rex)
     token = appeals.link(first).rpartition("/")[2]
     assert appeals.read(token) == first
     assert appeals.link(first) != appeals.link(second)

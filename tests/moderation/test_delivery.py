@@ -23,7 +23,7 @@ from newapi.schedule import JOBS
 from tests import cast
 from tests.accounts import mail_server
 from tests.accounts.mail_server import MailServer
-from tests.moderation import decided, desk
+from tests.moderation import desk
 from tests.processes import free_port
 
 pytestmark = pytest.mark.django_db
@@ -59,7 +59,7 @@ def run(at: datetime) -> int:
 def test_a_notice_goes_by_mail_to_owners_admins_and_whom_it_is_about_and_into_the_portal_unread(
     acme: Organisation, ada: User, ben: User, vera: User, rex: User, server: MailServer
 ) -> None:
-    decision = decided.decide(acme, rex, user=ben)
+    decision = desk.decided(acme, rex, user=ben)
     assert tasks.deliver_notices() == 1
     assert sorted(server.recipients()) == ["ada@example.com", "ben@example.com"]
     _, content = server.received[0]
@@ -80,7 +80,7 @@ def test_a_notice_goes_by_mail_to_owners_admins_and_whom_it_is_about_and_into_th
 def test_it_is_sent_once_however_often_the_job_runs_and_however_many_run(
     acme: Organisation, rex: User, server: MailServer
 ) -> None:
-    decision = decided.decide(acme, rex)
+    decision = desk.decided(acme, rex)
     stale = list(delivery._read(CaseNotice.objects.all()))
     assert [tasks.deliver_notices() for _ in range(3)] == [1, 0, 0]
     assert [delivery._work(one) for one in stale] == [False]
@@ -93,7 +93,7 @@ def test_while_the_mail_server_is_away_it_is_tried_with_growing_pauses_and_then_
     acme: Organisation, rex: User, settings: LazySettings, server: MailServer
 ) -> None:
     settings.EMAIL_PORT = free_port()
-    decision = decided.decided_at(NOON, acme, rex)
+    decision = desk.decided_at(NOON, acme, rex)
     moment, tried = NOON, []
     while told(decision).state == "queued" and moment < NOON + DAY:
         if run(moment):
@@ -115,7 +115,7 @@ def test_when_the_server_is_back_in_time_the_mail_goes(
     acme: Organisation, rex: User, settings: LazySettings, server: MailServer
 ) -> None:
     settings.EMAIL_PORT = free_port()
-    decision = decided.decided_at(NOON, acme, rex)
+    decision = desk.decided_at(NOON, acme, rex)
     run(NOON + MINUTE)
     settings.EMAIL_PORT = server.port
     assert run(NOON + 3 * MINUTE) == 1
@@ -128,7 +128,7 @@ def test_the_measure_begins_after_the_first_attempt_though_no_mail_server_is_the
 ) -> None:
     settings.EMAIL_PORT = free_port()
     with clock.at(NOON):
-        decision = decided.decide(acme, sue, code="CY-MALWARE", steps=(Step("suspend_organisation", days=7),))
+        decision = desk.decided(acme, sue, code="CY-MALWARE", steps=(Step("suspend_organisation", days=7),))
     assert decision.actions.get().state == "planned"
     run(NOON + 2 * MINUTE)
     action, notice = decision.actions.get(), told(decision)
@@ -143,7 +143,7 @@ def test_an_address_that_is_refused_for_good_goes_over_the_next_channel_at_once(
     acme: Organisation, ada: User, rex: User, server: MailServer
 ) -> None:
     server.refused = {"ada@example.com"}
-    decision = decided.decided_at(NOON, acme, rex)
+    decision = desk.decided_at(NOON, acme, rex)
     run(NOON + MINUTE)
     assert states(decision)["email"] == "failed"
     run(NOON + 2 * MINUTE)
@@ -155,7 +155,7 @@ def test_one_refused_address_costs_the_others_nothing(
     acme: Organisation, ada: User, ben: User, rex: User, server: MailServer
 ) -> None:
     server.refused = {"ada@example.com"}
-    decision = decided.decide(acme, rex, user=ben)
+    decision = desk.decided(acme, rex, user=ben)
     tasks.deliver_notices()
     assert (states(decision)["email"], server.recipients()) == ("sent", ["ben@example.com"])
 
@@ -164,7 +164,7 @@ def test_when_nobody_is_left_to_tell_the_operators_are_asked_to_reach_them(
     acme: Organisation, rex: User, server: MailServer
 ) -> None:
     acme.memberships.update(is_active=False)
-    decision = decided.decided_at(NOON, acme, rex)
+    decision = desk.decided_at(NOON, acme, rex)
     for minutes in range(3):
         run(NOON + timedelta(minutes=minutes))
     assert states(decision) == {"email": "failed", "message": "failed"}
@@ -178,7 +178,7 @@ def test_when_nobody_is_left_to_tell_the_operators_are_asked_to_reach_them(
 def test_edge_20_a_mail_that_bounced_lets_the_window_begin_with_the_fallback(
     acme: Organisation, rex: User, server: MailServer
 ) -> None:
-    decision = decided.decided_at(NOON, acme, rex)
+    decision = desk.decided_at(NOON, acme, rex)
     run(NOON + MINUTE)
     assert appeals.deadline(decision) == datetime(2026, 6, 30, tzinfo=UTC)
     with clock.at(NOON + 5 * DAY):
@@ -198,7 +198,7 @@ def test_edge_20_a_mail_that_bounced_lets_the_window_begin_with_the_fallback(
 def test_a_bounce_beside_a_channel_that_took_it_changes_no_window(
     acme: Organisation, rex: User, server: MailServer
 ) -> None:
-    decision = decided.decided_at(NOON, acme, rex)
+    decision = desk.decided_at(NOON, acme, rex)
     run(NOON + MINUTE)
     notice = told(decision)
     Delivery.objects.create(notice=notice, channel="webhook", state="sent", sent_at=NOON, tries=1)
@@ -212,7 +212,7 @@ def test_a_bounce_beside_a_channel_that_took_it_changes_no_window(
 def test_a_notice_that_goes_out_on_a_later_day_names_the_window_that_counts(
     acme: Organisation, rex: User, settings: LazySettings, server: MailServer
 ) -> None:
-    decision = decided.decided_at(datetime(2026, 6, 15, 23, 59, tzinfo=UTC), acme, rex)
+    decision = desk.decided_at(datetime(2026, 6, 15, 23, 59, tzinfo=UTC), acme, rex)
     assert "the end of 29 June 2026 (UTC)" in told(decision).body
     run(datetime(2026, 6, 16, 0, 1, tzinfo=UTC))
     notice = told(decision)
@@ -224,7 +224,7 @@ def test_a_notice_that_goes_out_on_a_later_day_names_the_window_that_counts(
 def test_only_who_works_on_cases_says_that_a_mail_came_back_and_only_of_what_was_sent(
     acme: Organisation, ada: User, rex: User, kim: User, server: MailServer
 ) -> None:
-    decision = decided.decide(acme, rex)
+    decision = desk.decided(acme, rex)
     row = told(decision).deliveries.get(channel="email")
     with pytest.raises(IllegalMove):
         redelivery.bounced(delivery=row, actor=rex)
@@ -245,7 +245,7 @@ def test_only_who_works_on_cases_says_that_a_mail_came_back_and_only_of_what_was
 
 def test_what_has_failed_can_be_sent_again(acme: Organisation, rex: User, server: MailServer) -> None:
     server.refused = {"ada@example.com"}
-    decision = decided.decide(acme, rex)
+    decision = desk.decided(acme, rex)
     with pytest.raises(IllegalMove):
         redelivery.resend(notice=told(decision), actor=rex, reason="Again")
     tasks.deliver_notices()
@@ -259,7 +259,7 @@ def test_what_has_failed_can_be_sent_again(acme: Organisation, rex: User, server
 def test_one_notice_that_cannot_be_worked_on_costs_the_others_nothing(
     acme: Organisation, globex: Organisation, rex: User, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = decided.decide(acme, rex), decided.decide(globex, rex)
+    first, second = desk.decided(acme, rex), desk.decided(globex, rex)
     begin = delivery.measures.begin_announced
 
     def broken(*, decision: Decision) -> int:
@@ -281,7 +281,7 @@ def test_one_notice_that_cannot_be_worked_on_costs_the_others_nothing(
 def test_a_notice_whose_measures_never_begin_is_left_to_a_person_who_sends_it_again_when_that_is_mended(
     acme: Organisation, rex: User, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decision = decided.decided_at(NOON, acme, rex)
+    decision = desk.decided_at(NOON, acme, rex)
     turns, moment = 0, NOON
     with monkeypatch.context() as patched:
         patched.setattr(delivery.measures, "begin_announced", lambda *, decision: 1 // 0)
@@ -306,7 +306,7 @@ def test_a_notice_whose_measures_never_begin_is_left_to_a_person_who_sends_it_ag
 def test_a_channel_that_fails_as_nobody_foresaw_is_given_up_in_the_end_and_the_next_one_takes_the_notice(
     acme: Organisation, rex: User, settings: LazySettings, server: MailServer
 ) -> None:
-    decision = decided.decided_at(NOON, acme, rex)
+    decision = desk.decided_at(NOON, acme, rex)
     settings.SITE_NAME = "Two\nlines"  # which no subject of a mail may have
     for minutes in range(0, 240, 2):
         run(NOON + minutes * MINUTE)
@@ -319,7 +319,7 @@ def test_a_channel_that_fails_as_nobody_foresaw_is_given_up_in_the_end_and_the_n
 def test_a_channel_in_whose_last_try_the_job_died_is_given_up_too(
     acme: Organisation, rex: User, server: MailServer
 ) -> None:
-    decision = decided.decided_at(NOON, acme, rex)
+    decision = desk.decided_at(NOON, acme, rex)
     told(decision).deliveries.filter(channel="email").update(tries=delivery_rows.DELIVERY_TRIES_MAX, last_tried_at=NOON)
     run(NOON + DAY)
     assert states(decision)["message"] == "sent"
@@ -332,8 +332,8 @@ def test_a_channel_in_whose_last_try_the_job_died_is_given_up_too(
 def test_a_run_ends_in_good_time_and_the_next_one_goes_on(
     acme: Organisation, globex: Organisation, rex: User, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decided.decide(acme, rex)
-    decided.decide(globex, rex)
+    desk.decided(acme, rex)
+    desk.decided(globex, rex)
     monkeypatch.setattr(delivery, "RUN_S_MAX", 0.0)
     assert tasks.deliver_notices() == 0
     monkeypatch.undo()
@@ -344,7 +344,7 @@ def test_a_run_ends_in_good_time_and_the_next_one_goes_on(
 def test_reading_is_noted_for_each_person_and_not_reading_stops_no_clock(
     acme: Organisation, ada: User, rex: User, server: MailServer
 ) -> None:
-    decision = decided.decided_at(NOON, acme, rex)
+    decision = desk.decided_at(NOON, acme, rex)
     run(NOON + MINUTE)
     before = appeals.deadline(decision)
     assert not NoticeRead.objects.exists()
@@ -360,7 +360,7 @@ def test_edge_18_a_held_decision_that_is_cancelled_tells_nobody(acme: Organisati
     proposal = decisions.Proposal(
         finding="violation",
         category=case.category,
-        facts=decided.FACTS,
+        facts=desk.FACTS,
         steps=(Step("termination"),),
         deviation_reason="As bad as it gets",
     )
@@ -383,7 +383,7 @@ def test_the_job_is_known_to_worker_and_beat_and_wakes_after_commit(
     sent: list[str] = []
     monkeypatch.setattr("newapi.kernel.nudges.current_app.send_task", lambda name, **options: sent.append(name))
     with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
-        decided.decide(acme, rex)
+        desk.decided(acme, rex)
         assert sent == []
     assert "moderation.tasks.deliver_notices" in sent
     assert cast.PASSWORD not in sent

@@ -16,7 +16,7 @@ from moderation.models import CaseNotice, Delivery, NoticeHook
 from moderation.services import delivery, delivery_rows, hooks
 from newapi.kernel import clock
 from tests import cast
-from tests.moderation import decided, hook_server
+from tests.moderation import desk, hook_server
 from tests.moderation.hook_server import HookServer
 from tests.processes import free_port
 
@@ -51,7 +51,7 @@ def test_a_notice_is_posted_signed_beside_the_mail(
     acme: Organisation, ada: User, rex: User, server: HookServer
 ) -> None:
     secret = hooked(acme, ada, server.url)
-    decision = decided.decide(acme, rex)
+    decision = desk.decided(acme, rex)
     assert delivery.deliver() == 1
     told = CaseNotice.objects.get()
     [(path, headers, body)] = server.received
@@ -73,7 +73,7 @@ def test_with_another_secret_the_old_one_signs_no_more(
 ) -> None:
     old = hooked(acme, ada, server.url)
     new = hooks.renew_secret(hook=NoticeHook.objects.get(), actor=ada, reason="It was in a log")
-    decided.decide(acme, rex)
+    desk.decided(acme, rex)
     delivery.deliver()
     [(_, headers, body)] = server.received
     assert is_signed(new, headers, body)
@@ -98,7 +98,7 @@ def test_an_answer_that_may_be_better_later_is_tried_again(
 ) -> None:
     hooked(acme, ada, server.url)
     server.answers = [status]
-    decided.decide(acme, rex)
+    desk.decided(acme, rex)
     delivery.deliver()
     row = Delivery.objects.get(channel="webhook")
     assert (row.state, row.tries, row.error) == ("queued", 1, f"status {status}")
@@ -115,7 +115,7 @@ def test_an_answer_that_stays_the_same_ends_it(
 ) -> None:
     hooked(acme, ada, server.url)
     server.answers = [status]
-    decided.decide(acme, rex)
+    desk.decided(acme, rex)
     delivery.deliver()
     assert Delivery.objects.get(channel="webhook").state == "failed"
     assert CaseNotice.objects.get().state == "sent"
@@ -126,7 +126,7 @@ def test_a_certificate_that_nobody_vouches_for_is_not_spoken_to(
 ) -> None:
     hooked(acme, ada, server.url)
     monkeypatch.delenv("SSL_CERT_FILE")
-    decided.decide(acme, rex)
+    desk.decided(acme, rex)
     delivery.deliver()
     row = Delivery.objects.get(channel="webhook")
     assert (row.state, server.received) == ("queued", [])
@@ -137,7 +137,7 @@ def test_a_port_where_nobody_listens_is_tried_again(
     acme: Organisation, ada: User, rex: User, server: HookServer
 ) -> None:
     hooked(acme, ada, f"https://localhost:{free_port()}/")
-    decided.decide(acme, rex)
+    desk.decided(acme, rex)
     delivery.deliver()
     assert Delivery.objects.get(channel="webhook").state == "queued"
 
@@ -177,7 +177,7 @@ def test_an_address_that_came_to_lead_inside_is_not_called_and_the_mail_still_go
 ) -> None:
     hooked(acme, ada, server.url)
     settings.NOTICE_WEBHOOK_PRIVATE_ADDRESSES = False
-    decided.decide(acme, rex)
+    desk.decided(acme, rex)
     delivery.deliver()
     row = Delivery.objects.get(channel="webhook")
     assert (row.state, server.received) == ("failed", [])
@@ -188,7 +188,7 @@ def test_an_address_that_came_to_lead_inside_is_not_called_and_the_mail_still_go
 def test_a_webhook_that_is_off_is_not_called(acme: Organisation, ada: User, rex: User, server: HookServer) -> None:
     hooked(acme, ada, server.url)
     hooks.switch_off(hook=NoticeHook.objects.get(), actor=ada, reason="Not now")
-    decided.decide(acme, rex)
+    desk.decided(acme, rex)
     delivery.deliver()
     assert not Delivery.objects.filter(channel="webhook").exists()
     assert server.received == []

@@ -15,7 +15,7 @@ from moderation.services import appeals, decisions, delivery, demands, interim, 
 from moderation.services.decisions import Proposal
 from newapi.kernel import clock
 from tests import cast
-from tests.moderation import decided, desk
+from tests.moderation import desk
 
 pytestmark = pytest.mark.django_db
 
@@ -29,7 +29,7 @@ def notice_of(decision: Decision) -> CaseNotice:
 
 def suspended(acme: Organisation, actor: User, **options: object) -> Decision:
     """An L2 decided by a senior."""
-    return decided.decide(acme, actor, code="CY-MALWARE", steps=(SUSPENSION,), **options)
+    return desk.decided(acme, actor, code="CY-MALWARE", steps=(SUSPENSION,), **options)
 
 
 # ---- What stands in it
@@ -41,11 +41,11 @@ def test_a_decision_notice_names_facts_code_text_version_action_scope_duration_a
 ) -> None:
     slowed = Step("rate", rate_per_minute=10, days=3)
     with clock.at(NOON):
-        decision = decided.decide(acme, sue, code="CY-MALWARE", steps=(slowed,), is_automated=True)
+        decision = desk.decided(acme, sue, code="CY-MALWARE", steps=(slowed,), is_automated=True)
     body = notice_of(decision).body
     text = PolicyText.objects.filter(category__code="CY-MALWARE", language="en").latest("version")
     for part in (
-        decided.FACTS,
+        desk.FACTS,
         f"CY-MALWARE {decision.category.name}, version {text.version} of",
         "Rate limited\n  Concerns: the whole organisation Acme",
         "At most 10 calls a minute pass",
@@ -61,7 +61,7 @@ def test_a_decision_notice_names_facts_code_text_version_action_scope_duration_a
 
 @pytest.mark.req("NOT-05", "MOD-09", "DSH-02")
 def test_nobody_of_the_desk_and_nothing_reasoned_for_colleagues_stands_in_it(acme: Organisation, rex: User) -> None:
-    decision = decided.decide(acme, rex)
+    decision = desk.decided(acme, rex)
     told = notice_of(decision)
     for secret in (rex.email, rex.name, "private-canary", "Clear enough", decision.case.summary):
         assert secret not in told.subject + told.body
@@ -76,7 +76,7 @@ def test_edge_36_a_notice_with_an_unresolved_placeholder_is_blocked_and_nothing_
         kind="decision", language="en", version=2, subject="Decision {decision}", body="Dear {customer_name}", note="x"
     )
     with pytest.raises(ValidationError, match="customer_name"):
-        decided.decide(acme, rex)
+        desk.decided(acme, rex)
     assert not CaseNotice.objects.exists()
     assert not Decision.objects.filter(state=Decision.State.ISSUED).exists()
     assert delivery.deliver() == 0
@@ -91,7 +91,7 @@ def test_edge_36_a_brace_that_belongs_to_no_placeholder_is_blocked(acme: Organis
         kind="decision", language="en", version=2, subject="x", body=good.body + "{Decision}", note="x"
     )
     with pytest.raises(ValidationError, match="brace"):
-        decided.decide(acme, rex)
+        desk.decided(acme, rex)
     assert not CaseNotice.objects.exists()
 
 
@@ -107,7 +107,7 @@ def test_any_field_that_is_missing_blocks_the_notice(acme: Organisation, name: s
 
 
 def test_a_value_that_looks_like_a_placeholder_stays_text(acme: Organisation, rex: User) -> None:
-    decision = decided.decide(acme, rex, facts="They sent {appeal_link} and {nonsense}.")
+    decision = desk.decided(acme, rex, facts="They sent {appeal_link} and {nonsense}.")
     assert "They sent {appeal_link} and {nonsense}." in notice_of(decision).body
 
 
@@ -151,9 +151,7 @@ def decisions_of(case: object, actor: User, *, facts: str) -> Decision:
 
 
 def test_addresses_of_the_organisation_itself_and_ours_stay(acme: Organisation, rex: User) -> None:
-    decision = decided.decide(
-        acme, rex, facts="Ask ada@example.com, or write to abuse@localhost, not eve@evil.example."
-    )
+    decision = desk.decided(acme, rex, facts="Ask ada@example.com, or write to abuse@localhost, not eve@evil.example.")
     assert (
         "Ask ada@example.com, or write to abuse@localhost, not [e-mail address withheld]." in notice_of(decision).body
     )
@@ -167,7 +165,7 @@ def test_an_organisation_is_written_to_in_its_language_and_its_time_zone(acme: O
     Organisation.objects.filter(pk=acme.pk).update(language="de-AT", time_zone="Europe/Vienna")
     acme.refresh_from_db()
     with clock.at(NOON):
-        decision = decided.decide(acme, rex)
+        decision = desk.decided(acme, rex)
     told = notice_of(decision)
     assert told.template.language == "de"
     assert told.subject == f"Entscheidung {decision.reference}"
@@ -180,7 +178,7 @@ def test_an_organisation_is_written_to_in_its_language_and_its_time_zone(acme: O
 def test_a_language_without_texts_is_answered_in_english(acme: Organisation, rex: User) -> None:
     Organisation.objects.filter(pk=acme.pk).update(language="fr")
     acme.refresh_from_db()
-    assert notice_of(decided.decide(acme, rex)).template.language == "en"
+    assert notice_of(desk.decided(acme, rex)).template.language == "en"
 
 
 @pytest.mark.req("NOT-05")
@@ -304,7 +302,7 @@ def test_the_outcome_of_a_report_that_is_open_is_no_notice(acme: Organisation) -
 
 
 def test_the_same_is_never_told_twice(acme: Organisation, rex: User) -> None:
-    decision = decided.decide(acme, rex)
+    decision = desk.decided(acme, rex)
     first = notice_of(decision)
     assert notices.of_decision(decision) == first
     assert CaseNotice.objects.count() == 1
@@ -329,10 +327,10 @@ def test_a_published_text_is_the_next_version_and_the_next_notice_uses_it(
     acme: Organisation, globex: Organisation, rex: User, tess: User
 ) -> None:
     words = text_of("decision")
-    first = notice_of(decided.decide(acme, rex))
+    first = notice_of(desk.decided(acme, rex))
     made = templates.publish(**{**words, "body": words["body"] + "\n\nKind regards"}, note="Politer", actor=tess)
     assert (made.version, made.author) == (2, tess)
-    second = notice_of(decided.decide(globex, rex))
+    second = notice_of(desk.decided(globex, rex))
     assert (first.template.version, second.template.version) == (1, 2)
     assert second.body.endswith("Kind regards")
     first.refresh_from_db()

@@ -7,7 +7,7 @@ from accounts.models import Organisation, User
 from moderation.errors import IllegalMove, VersionConflict
 from moderation.models import Appeal, CaseNotice, SlaClock
 from moderation.services import appeals, delivery
-from tests.moderation import decided, desk
+from tests.moderation import desk
 from tests.moderation.test_at_once import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_of_jobs_that_run_at_once_one_mails_a_notice_and_begins_its_measure_once(
     acme: Organisation, sue: User, attempt: int
 ) -> None:
-    made = decided.decide(acme, sue, code="CY-MALWARE", steps=(desk.SUSPENSION,))
+    made = desk.decided(acme, sue, code="CY-MALWARE", steps=(desk.SUSPENSION,))
     done = at_once(*[delivery.deliver] * 4)
     assert sorted(done) == [0, 0, 0, 1]
     assert len(mail.outbox) == 1
@@ -31,7 +31,7 @@ def test_of_jobs_that_run_at_once_one_mails_a_notice_and_begins_its_measure_once
 @pytest.mark.req("MOD-29")
 @pytest.mark.parametrize("attempt", range(3))
 def test_of_appeals_sent_at_once_one_is_taken(acme: Organisation, ada: User, rex: User, attempt: int) -> None:
-    decision = decided.decide(acme, rex)
+    decision = desk.decided(acme, rex)
     delivery.deliver()
     sent = at_once(
         lambda: appeals.submit(decision=decision, grounds="By link", via="link"),
@@ -46,7 +46,7 @@ def test_of_appeals_sent_at_once_one_is_taken(acme: Organisation, ada: User, rex
 
 @pytest.mark.req("MOD-28")
 def test_of_two_reviewers_who_take_an_appeal_at_once_one_has_it(acme: Organisation, rex: User) -> None:
-    decision = decided.decide(acme, rex)
+    decision = desk.decided(acme, rex)
     delivery.deliver()
     appeal = appeals.submit(decision=decision, grounds="No", via="link")
     people = [desk.allowed(desk.worker(name, "auditor"), "review_appeal") for name in ("rita", "otto")]

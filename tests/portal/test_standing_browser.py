@@ -13,7 +13,7 @@ from moderation.models import Appeal, CaseNotice, Decision, Demand
 from moderation.services import appeals, delivery, demands
 from newapi.kernel import clock
 from tests.browser import PHONE, WIDE
-from tests.moderation import decided, desk
+from tests.moderation import desk
 from tests.portal.test_browser import Visitor, problems_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -28,10 +28,10 @@ def troubled(acme: Organisation, ada: User) -> Decision:
     asked = demands.Asked("correction", "Rotate the key and tell us how you keep it from now on.", 7)
     steps = (Step("suspend_organisation", days=7), Step("warning"))
     with clock.at(clock.now() - timedelta(days=10)):
-        first = decided.decide(acme, rex, code="PA-LOAD")
+        first = desk.decided(acme, rex, code="PA-LOAD")
         delivery.deliver()
     appeals.submit(decision=first, grounds=LONG, via="portal", user=ada)
-    second = decided.decide(acme, sue, code="CY-MALWARE", steps=steps, demands=(asked,), facts=LONG)
+    second = desk.decided(acme, sue, code="CY-MALWARE", steps=steps, demands=(asked,), facts=LONG)
     delivery.deliver()
     return second
 

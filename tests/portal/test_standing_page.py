@@ -11,7 +11,7 @@ from moderation.models import Appeal, CaseNotice, Decision, Demand
 from moderation.services import appeals, delivery, demands, strikes
 from newapi.kernel import clock
 from tests import cast
-from tests.moderation import decided, desk
+from tests.moderation import desk
 from tests.portal.conftest import LogIn
 
 PAGE = "/o/acme/standing"
@@ -31,7 +31,7 @@ def sue(db: None) -> User:
 
 def told(acme: Organisation, actor: User, **options: object) -> Decision:
     """A decision whose notice was delivered."""
-    decision = decided.decide(acme, actor, **options)
+    decision = desk.decided(acme, actor, **options)
     delivery.deliver()
     return decision
 
@@ -139,7 +139,7 @@ def test_opening_a_notice_is_reading_it_and_the_moment_is_shown(
     page = html(client, path)
     read = NoticeRead.objects.get(user=ada, notice=notice.message)
     assert "read by you on" in page
-    assert decided.FACTS in page
+    assert desk.FACTS in page
     with clock.shifted(3600):
         html(client, path)
     assert NoticeRead.objects.get() == read
@@ -297,7 +297,7 @@ def terminated(acme: Organisation, lea: User, boss: User) -> Decision:
     proposal = decisions.Proposal(
         finding="violation",
         category=case.category,
-        facts=decided.FACTS,
+        facts=desk.FACTS,
         steps=(Step("termination"),),
         deviation_reason="As bad as it gets",
     )
