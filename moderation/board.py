@@ -10,15 +10,15 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
 from django.db.models import Case as Choice
-from django.db.models import CharField, Count, Exists, OuterRef, Q, QuerySet, Value, When
+from django.db.models import CharField, Count, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
 
 from accounts.models import User
-from moderation.models import Case, SlaClock, SlaPause
+from moderation.models import CalendarVersion, Case, SlaClock, SlaPause
 from moderation.models.policy import Level
 from moderation.selectors import visible_to
 from newapi.kernel import clock
 
-# The share of a promise's time from which on it is at risk: one of the warnings of moderation.services.sla.
+# The share of a promise's time from which on it is at risk: one of the warnings of moderation.services.sla_times.
 RISK_PERCENT, WARNING_BEFORE = 75, 50
 SOON = timedelta(hours=24)
 # The sweep comes every minute; waiting longer than this, something is wrong with it.
@@ -67,10 +67,14 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """The whole desk. `waiting_since`: since when the sweep owes a clock its attention, if it is behind."""
+    """The whole desk. `waiting_since`: since when the sweep owes a clock its attention, if it is behind.
+
+    `outdated`: how many clocks still count by the calendar before, because the sweep has yet to come to them.
+    """
 
     groups: tuple[Group, ...]
     waiting_since: datetime | None
+    outdated: int
 
     @property
     def total(self) -> Counts:
@@ -113,7 +117,7 @@ def _conditions(now: datetime) -> tuple[tuple[str, Q], ...]:
 
 
 def read(user: User) -> Board:
-    """The board for a person: without the clocks of cases that they may not see. Two queries."""
+    """The board for a person: without the clocks of cases that they may not see. Three queries."""
     now = clock.now()
     running = SlaClock.objects.filter(visible_to(user, case="case__"), stopped_at=None)
     whens = [When(condition, then=Value(name)) for name, condition in _conditions(now)]
@@ -131,7 +135,13 @@ def read(user: User) -> Board:
         key = (kind, level, APPEALS, reviewer) if is_appeal else (kind, level, state, assignee)
         found[key][name] += count
     groups = tuple(Group(*key, Counts(**counts)) for key, counts in found.items())
-    return Board(groups, _waiting_since(now))
+    return Board(groups, _waiting_since(now), outdated())
+
+
+def outdated() -> int:
+    """How many running clocks an older calendar has set than the newest."""
+    newest = CalendarVersion.objects.order_by("-version").values("version")[:1]
+    return SlaClock.objects.filter(stopped_at=None, calendar_version__lt=Subquery(newest)).count()
 
 
 def _waiting_since(now: datetime) -> datetime | None:

@@ -85,6 +85,7 @@ def show(request: HttpRequest) -> HttpResponse:
         "tables": _tables(found),
         "standings": board.STANDINGS.values(),
         "behind": clocks.span(clock.now() - found.waiting_since) if found.waiting_since else "",
+        "outdated": found.outdated,
         "is_still": is_still,
         "refresh_s": 0 if is_still else REFRESH_S,
         "queue_url": reverse("admin:moderation_queue"),

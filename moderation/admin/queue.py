@@ -93,6 +93,7 @@ def show(request: HttpRequest) -> HttpResponse:
         "has_next": len(found) > ROWS_A_PAGE and page < PAGES_MAX,
         "query": query.urlencode(),
         "is_narrowed": any(asked.values()),
+        "outdated": board.outdated(),
         "board_url": reverse("admin:moderation_board"),
     }
     return TemplateResponse(request, "admin/moderation/queue.html", context, headers={"Cache-Control": "no-store"})

@@ -6,6 +6,7 @@ from html import unescape
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 
 import newapi.urls  # noqa: F401 - puts the admin site together
 from accounts.models import AuditEvent, Organisation, User
@@ -90,6 +91,27 @@ def test_what_the_preview_says_is_what_the_sweep_then_does(acme: Organisation, r
     assert told.moved == len(moved) > 5
     assert told.later == sum(at > due[pk] for pk, at in moved.items())
     assert {(one.before, one.after) for one in told.examples} == {(due[pk], at) for pk, at in moved.items()}
+
+
+@pytest.mark.edge(11)
+@pytest.mark.req("DSH-07")
+def test_board_and_queue_say_while_promises_still_count_by_the_calendar_before(
+    boss: Client,  # noqa: F811
+    acme: Organisation,
+    root: User,
+) -> None:
+    shown = [reverse("admin:moderation_board"), reverse("admin:moderation_queue")]
+    with clock.at(MONDAY):
+        desk.case_of(acme)
+        calendars.publish(
+            country="DE", time_zone="Europe/Berlin", opens_at=MONDAY.time(), closes_at=(MONDAY + 7 * HOUR).time(),
+            expected_version=0, actor=root, reason="The desk moves to Berlin",
+        )  # fmt: skip
+        for url in shown:
+            assert "2 running promises still count by the calendar before" in unescape(pages.text(boss.get(url)))
+        sla_sweep.advance()
+        for url in shown:
+            assert "calendar before" not in unescape(pages.text(boss.get(url)))
 
 
 @pytest.mark.req("MOD-20")
