@@ -5,7 +5,6 @@ Its pictures are kept in tests/artifacts/drill.
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import openai
@@ -26,6 +25,8 @@ QUESTION = [{"role": "user", "content": "Hello"}]
 DESK = "__import__('tests.moderation.desk', fromlist=['x'])"
 MODELS = "__import__('moderation.models', fromlist=['x'])"
 CODE = "WP-DEV"
+# Who works at the desk, as what.
+DUTY = {"lea": "lead", "lou": "lead", "sid": "senior"}
 FACTS = "The calls of this key asked for the construction of a weapon, step by step."
 
 
@@ -93,25 +94,18 @@ def calls(workers: list[str], key: str) -> list[str]:
     return found
 
 
-@pytest.mark.req("MOD-08", "MOD-15", "MOD-20", "MOD-27", "MOD-29", "MOD-30", "MOD-34", "NOT-05")
-def test_from_a_report_to_a_suspension_everywhere_and_by_an_appeal_back(
-    product: Product, upstream: MockUpstream, workers: list[str], browser: Browser
-) -> None:
-    upstream.forget()
-    who = customer(product, "drill")
-    key = who["keys"]["main"]
-    names = {"lea": "lead", "lou": "lead", "sid": "senior"}
-    product.ask(f"[{DESK}.worker(name, role).pk for name, role in {names!r}.items()]")
-    assert calls(workers, key) == ["stop"] * 3
-
-    sdk = openai.OpenAI(base_url=f"{workers[0]}/v1", api_key=key, max_retries=0)
-    task_id = sdk.chat.completions.with_raw_response.create(model="mock-gpt", messages=QUESTION).headers["x-request-id"]
+def a_call_on_record(product: Product, worker: str, key: str) -> str:
+    """The id of a call that was made and is known to the house."""
+    client = openai.OpenAI(base_url=f"{worker}/v1", api_key=key, max_retries=0)
+    answer = client.chat.completions.with_raw_response.create(model="mock-gpt", messages=QUESTION)
+    task_id = answer.headers["x-request-id"]
     posted = f"UsageEvent.objects.filter(pk={task_id!r}).exists()"
     until(lambda: product.ask(posted), within_s=60, what="the call is on record")
+    return task_id
 
-    # A report comes in, of a call by its id.
-    streams = [Stream(url, key).open() for url in workers]
-    until(lambda: all(stream.runs() for stream in streams), within_s=30, what="all streams run")
+
+def reported(product: Product, browser: Browser, task_id: str) -> int:
+    """A stranger reports a call by its id. The case that it opens."""
     reporter = Person(browser, product.url)
     page = reporter.open("/report")
     page.get_by_label("What happened?").fill("Somebody shows on the web how a weapon is built, made with your API.")
@@ -123,55 +117,54 @@ def test_from_a_report_to_a_suspension_everywhere_and_by_an_appeal_back(
     page.get_by_role("button", name="Send the report").click()
     expect(page.get_by_text("R-20").first).to_be_visible()
     reporter.picture("2-report-taken")
+    return int(product.ask(f"{MODELS}.Case.objects.filter(category__code={CODE!r}).latest('pk').pk"))
 
-    # The desk triages it; whose it is, the id of the call told.
-    case = product.ask(f"{MODELS}.Case.objects.filter(category__code={CODE!r}).latest('pk').pk")
-    lea = Person(browser, product.url).log_in("lea")
+
+def triaged(lea: Person, case: int) -> None:
+    """The desk takes it up, and proposes what to do."""
     lea.open("/admin/moderation/queue/")
     lea.picture("3-queue")
     lea.act(f"case/{case}", "move", "Move", to="triaged")
     lea.act(f"case/{case}", "move", "Move", to="in_review")
-
-    # An L1 is confirmed: suspended at once on every worker, streams and all.
     lea.open(f"/admin/moderation/case/{case}/propose/").get_by_label("Facts and their grounds").fill(FACTS)
     lea.picture("4-propose")
     lea.page.get_by_role("button", name="Propose", exact=True).click()
     lea.page.wait_for_url("**/change/**")
-    assert not any(stream.ended for stream in streams)
+
+
+def confirmed(lea: Person, case: int) -> float:
+    """An L1 is decided, and holds from now on. The moment, by the monotonic clock."""
     lea.open(f"/admin/moderation/case/{case}/decide/").get_by_label("Reason").fill("Clear beyond doubt")
     lea.picture("5-decide")
     lea.page.get_by_role("button", name="Decide", exact=True).click()
     lea.page.wait_for_url("**/change/**")
-    confirmed = time.monotonic()
-    assert calls(workers, key) == ["restricted"] * 3
-    errors = [stream.close() for stream in streams]
-    assert max(stream.ended for stream in streams) - confirmed < 2
-    assert {error["policy_code"] for error in errors} == {CODE}
-    lea.picture("6-held")
+    return time.monotonic()
 
-    # A second person agrees; the organisation is told.
-    lou = Person(browser, product.url).log_in("lou")
-    lou.act(f"case/{case}", "approve", "Approve")
-    lou.picture("7-decided")
+
+def told(product: Product, case: int) -> str:
+    """The path of the link to appeal, as the notice of the decision names it."""
     sent = (
         f"list({MODELS}.CaseNotice.objects.filter(decision__case={case}, state='sent').values_list('body', flat=True))"
     )
     until(lambda: product.ask(sent), within_s=90, what="the notice of the decision is sent")
     body = product.ask(sent)[-1]
     assert FACTS in body and CODE in body
-    link = next(urlsplit(word).path for word in body.split() if "/appeal/" in word)
+    return next(urlsplit(word).path for word in body.split() if "/appeal/" in word)
 
-    # An appeal by the link of the notice, without a login.
+
+def appealed(product: Product, browser: Browser, case: int, link: str) -> int:
+    """The organisation appeals by the link, without a login. The appeal."""
     owner = Person(browser, product.url)
     owner.open(link).get_by_label("Why").first.fill("It was a lesson of chemistry; the page is a school's.")
     owner.picture("8-appeal")
     owner.page.get_by_role("button", name="Send the appeal").click()
     expect(owner.page.get_by_text("A-20").first).to_be_visible()
     owner.picture("9-appeal-taken")
+    return int(product.ask(f"{MODELS}.Appeal.objects.get(decision__case={case}).pk"))
 
-    # Another reviewer overturns it, and the next call passes.
-    appeal = product.ask(f"{MODELS}.Appeal.objects.get(decision__case={case}).pk")
-    sid = Person(browser, product.url).log_in("sid")
+
+def overturned(lea: Person, sid: Person, appeal: int) -> None:
+    """Somebody who had no part in it is given the appeal, and overturns the decision."""
     lea.open(f"/admin/moderation/appeal/{appeal}/assign/")
     lea.page.locator("#id_reviewer + .select2").click()
     lea.page.locator(".select2-search__field").fill("sid")
@@ -187,13 +180,39 @@ def test_from_a_report_to_a_suspension_everywhere_and_by_an_appeal_back(
     sid.page.locator("form button[type=submit]").last.click()
     sid.page.wait_for_url("**/change/**")
     sid.picture("11-overturned")
+
+
+@pytest.mark.req("MOD-08", "MOD-15", "MOD-20", "MOD-27", "MOD-29", "MOD-30", "MOD-34", "NOT-05")
+def test_from_a_report_to_a_suspension_everywhere_and_by_an_appeal_back(
+    product: Product, upstream: MockUpstream, workers: list[str], browser: Browser
+) -> None:
+    upstream.forget()
+    key = customer(product, "drill")["keys"]["main"]
+    product.ask(f"[{DESK}.worker(name, role).pk for name, role in {DUTY!r}.items()]")
+    assert calls(workers, key) == ["stop"] * 3
+    task_id = a_call_on_record(product, workers[0], key)
+    streams = [Stream(url, key).open() for url in workers]
+    until(lambda: all(stream.runs() for stream in streams), within_s=30, what="all streams run")
+
+    case = reported(product, browser, task_id)
+    lea, lou, sid = (Person(browser, product.url).log_in(name) for name in DUTY)
+    triaged(lea, case)
+    assert not any(stream.ended for stream in streams)
+
+    at = confirmed(lea, case)
+    assert calls(workers, key) == ["restricted"] * 3
+    errors = [stream.close() for stream in streams]
+    assert max(stream.ended for stream in streams) - at < 2
+    assert {error["policy_code"] for error in errors} == {CODE}
+    lea.picture("6-held")
+
+    lou.act(f"case/{case}", "approve", "Approve")
+    lou.picture("7-decided")
+    overturned(lea, sid, appealed(product, browser, case, told(product, case)))
     assert calls(workers, key) == ["stop"] * 3
 
     # The whole story holds together, and so does the money.
-    assert (
-        "nothing" in product.manage("verify_cases").lower() or product.manage("verify_cases", "--json").strip() == "[]"
-    )
+    assert product.manage("verify_cases") == "All is well.\n"
     assert product.findings() == []
     lea.open(f"/admin/moderation/case/{case}/change/")
     lea.picture("12-case")
-    assert len(list(Path(PICTURES).glob("*.png"))) >= 12
