@@ -25,6 +25,8 @@ State = Invitation.State
 OPEN_MAX = 20
 GAINED_BEFORE = "This organisation, its owner's address or the phone number has gained by an invitation before."
 DECIDED_BEFORE = "It was decided before."
+# Why nobody gains by it: the one reason that is no fault of whom it was for.
+WITHDRAWN = "It was withdrawn."
 
 
 @transaction.atomic
@@ -93,7 +95,7 @@ def accept(
 
 def withdraw(*, invitation: Invitation, actor: User | None, reason: str, address: str | None = None) -> Invitation:
     """End an invitation that waits: nobody gains by it. Raises BillingRefusal when it was decided before."""
-    return _refuse(invitation, "It was withdrawn.", {"actor": actor, "reason": reason, "address": address})
+    return _refuse(invitation, WITHDRAWN, {"actor": actor, "reason": reason, "address": address})
 
 
 def promotions_for(organisation: Organisation) -> list[Promotion]:

@@ -11,6 +11,7 @@ from django.db.models import Sum
 from accounts.models import Organisation
 from billing.models import Invitation, Promotion, Purpose
 from billing.services import contacts, promotion_rules
+from billing.services.invitations import WITHDRAWN
 
 State = Invitation.State
 
@@ -89,6 +90,7 @@ def _row(invitation: Invitation) -> Row:
     if invitation.state == State.ACCEPTED:
         return Row(invitation, "Accepted", "good", invitation.promotion.inviter_nano, can_be_withdrawn=False)
     if invitation.state == State.REFUSED:
-        return Row(invitation, "Refused", "bad", 0, can_be_withdrawn=False)
+        state, tone = ("Withdrawn", "") if invitation.refusal == WITHDRAWN else ("Refused", "bad")
+        return Row(invitation, state, tone, 0, can_be_withdrawn=False)
     ended = promotion_rules.standing(invitation.promotion) in ("Over", "Stopped")
     return Row(invitation, "Lapsed" if ended else "Waiting", "" if ended else "warn", 0, can_be_withdrawn=not ended)

@@ -125,15 +125,16 @@ def test_what_became_of_each_is_listed(
 ) -> None:
     promotion = offers.running("invitation", times_per_organisation=5)
     client = log_in(ada)
-    for email in ("gus@example.com", "late@example.org", "wrong@example.org"):
+    for email in ("gus@example.com", "late@example.org", "wrong@example.org", "twin@example.org"):
         client.post(PAGE, form(promotion, email=email))
-    accepted, late, wrong = Invitation.objects.order_by("pk")
+    accepted, late, wrong, twin = Invitation.objects.order_by("pk")
     invitations.accept(invitation=accepted, organisation=globex, actor=root, reason="Gus is here")
     invitations.withdraw(invitation=wrong, actor=root, reason="By telephone")
+    Invitation.objects.filter(pk=twin.pk).update(state="refused", refusal=invitations.GAINED_BEFORE)
     page = read(client)
     assert "Gained so far: 5.00 USD" in page
     assert "It was withdrawn." in page
-    for state in ("Accepted", "Waiting", "Refused"):
+    for state in ("Accepted", "Waiting", "Withdrawn", "Refused"):
         assert f">{state}</span>" in page
     assert "Globex" not in page  # what the invited call themselves is theirs to tell
     promotions.stop(promotion=promotion, actor=root, reason="Enough")
