@@ -32,12 +32,13 @@ def read(clocks: QuerySet[SlaClock]) -> QuerySet[SlaClock]:
 
 def running(case: Case, appeal: Appeal | None) -> QuerySet[SlaClock]:
     """The running clocks, locked so that no sweep comes between; on SQLite the transaction is that lock."""
+    lock_case(case.pk)
     found = SlaClock.objects.filter(case=case, appeal=appeal, stopped_at=None)
     return read(found.select_for_update(of=("self",))).order_by("pk")
 
 
 def lock_case(case_id: int) -> None:
-    """First the case, then its clocks: people's acts, which append to the case first, lock in that order as well."""
+    """First the case, then its clocks: whoever locks both in another order may wait for us while we wait for them."""
     Case.objects.select_for_update(no_key=True).only("pk").get(pk=case_id)
 
 
@@ -63,8 +64,7 @@ def promise(sla: SlaClock, desk: Desk, now: datetime) -> None:
 
 
 def catch_up(sla: SlaClock, desk: Desk, now: datetime) -> bool:
-    """Record what has come due until now. False when that is nothing, or another was first."""
-    lock_case(sla.case_id)
+    """Record what has come due until now. False when that is nothing, or another was first. Its case is locked."""
     if sla_times.open_pause(sla):
         return _end_pause_when_over(sla, desk, now)
     if sla.breached_at:

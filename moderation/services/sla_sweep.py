@@ -35,10 +35,10 @@ def advance(*, limit: int = 500) -> int:
 @transaction.atomic
 def _sweep(sla: SlaClock, desk: Desk, now: datetime) -> bool:
     """What the sweep does about one clock that it has read."""
+    sla_rows.lock_case(sla.case_id)
     if not sla_times.open_pause(sla):
         return sla_rows.catch_up(sla, desk, now)
-    # Ending a pause writes two rows. Locked first, as by people's acts, so that neither waits for the other.
-    sla_rows.lock_case(sla.case_id)
+    # Ending a pause writes two rows, so the clock is locked and read again.
     held = SlaClock.objects.select_for_update(of=("self",)).filter(pk=sla.pk, stopped_at=None)
     locked = sla_rows.read(held).first()
     return locked is not None and sla_rows.catch_up(locked, desk, now)
