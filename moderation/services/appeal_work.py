@@ -9,7 +9,7 @@ from accounts.models import User
 from moderation import permissions
 from moderation.errors import IllegalMove
 from moderation.models import Appeal, Decision, SlaClock
-from moderation.services import acts, appeal_reviewers, appeal_rows, conflicts, overrides, sla, stays
+from moderation.services import acts, appeal_reviewers, appeal_rows, confidential, conflicts, overrides, sla, stays
 from moderation.services.decisions import Proposal
 from newapi.kernel import clock
 
@@ -93,6 +93,7 @@ def decide(*, appeal: Appeal, outcome: str, reasons: str, actor: User, proposal:
         raise ValidationError("What takes its place is said when a decision is modified, and only then.")
     _require_reviewer(appeal, actor)
     decision = appeal.decision
+    confidential.check(decision.case, reasons)
     appeal_rows.change(
         appeal, (_State.IN_REVIEW,), state=_State(outcome), outcome_reason=reasons.strip(), decided_at=clock.now()
     )

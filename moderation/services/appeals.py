@@ -16,7 +16,7 @@ from accounts.permissions import may as member_may
 from moderation import permissions
 from moderation.errors import IllegalMove, NotPermitted
 from moderation.models import Appeal, Decision
-from moderation.services import acts, appeal_rows, notices
+from moderation.services import acts, appeal_rows, confidential, notices
 from moderation.services.appeal_window import LinkRefused, deadline, link, read
 from moderation.services.appeal_work import REASONS_MAX, admit_late, assign, decide, start_review, stay, unstay
 from newapi.kernel import clock
@@ -124,6 +124,7 @@ def withdraw(*, appeal: Appeal, reason: str, user: User | None = None, actor: Us
         raise NotPermitted("Only who may appeal takes an appeal back.")
     if actor is not None:
         acts.require(case=appeal.decision.case, actor=actor, anyone_with=_CLERKS, to="take an appeal back")
+        confidential.check(appeal.decision.case, reason)
     appeal_rows.change(appeal, Appeal.OPEN_STATES, state=_State.WITHDRAWN, outcome_reason=reason.strip()[:REASONS_MAX],
             decided_at=clock.now())  # fmt: skip
     appeal_rows.end_stay(appeal, actor, reason)

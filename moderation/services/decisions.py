@@ -16,7 +16,7 @@ from moderation.enforcement import Step
 from moderation.errors import IllegalMove
 from moderation.models import Case, CaseEvent, Decision, Demand, EnforcementAction, PolicyCategory
 from moderation.models.policy import Level
-from moderation.services import acts, cases, conflicts, effects, interim, ladder, measures, versions
+from moderation.services import acts, cases, confidential, conflicts, effects, interim, ladder, measures, versions
 from moderation.services.demands import Asked
 from moderation.services.moves import Act
 from newapi.kernel import clock
@@ -115,7 +115,7 @@ def check(case: Case, proposal: Proposal, *, actor: User) -> None:
         raise ValidationError({"finding": "Say whether it is a violation."})
     if not proposal.facts.strip() or len(proposal.facts) > FACTS_MAX:
         raise ValidationError({"facts": f"Tell the facts, in at most {FACTS_MAX:,} characters."})
-    effects.refuse_to_name_the_reporter(case, proposal.facts)
+    confidential.check(case, proposal.facts, *(asked.text for asked in proposal.demands))
     if proposal.finding == _Finding.NO_VIOLATION:
         if proposal.steps or proposal.demands or proposal.further:
             raise ValidationError("Where nothing was found, nothing follows.")

@@ -16,7 +16,7 @@ from accounts.services import audit
 from moderation import permissions
 from moderation.errors import IllegalMove, NotPermitted
 from moderation.models import Case, CaseEvent, Decision, Demand, SlaPause
-from moderation.services import acts, cases, conflicts, notices, sla
+from moderation.services import acts, cases, confidential, conflicts, notices, sla
 from moderation.services.moves import Act
 from newapi.kernel import clock
 
@@ -70,6 +70,7 @@ def ask(
         raise IllegalMove("Something is asked while the case is in review, of an organisation that is known.")
     if Demand.objects.filter(case=case, state__in=PENDING).count() >= OPEN_MAX:
         raise ValidationError(f"{OPEN_MAX} demands of this case wait for an answer. Wait for these first.")
+    confidential.check(case, text, scope)
     if len(trace_ids) > TRACE_IDS_MAX:
         raise ValidationError({"trace_ids": f"At most {TRACE_IDS_MAX:,} at a time."})
     demand = write(

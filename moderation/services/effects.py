@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from accounts.models import User
@@ -134,9 +133,3 @@ def tell(decision: Decision, actor: User) -> None:
     if decision.finding == _Finding.VIOLATION:
         notices.of_decision(decision=decision)
     reports.close_for(case=decision.case, finding=decision.finding, actor=actor, reason=f"{finding} found.")
-
-
-def refuse_to_name_the_reporter(case: Case, text: str) -> None:
-    """Raises ValidationError when a text for the organisation contains how somebody who reported can be reached."""
-    if reports.names_a_reporter(case=case, text=text):
-        raise ValidationError("This names somebody who reported. The organisation must not learn who it was.")

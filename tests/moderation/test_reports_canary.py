@@ -18,9 +18,10 @@ from django.test import Client
 import newapi.urls  # noqa: F401 - puts the admin site together
 from accounts.models import AuditEvent, Notice, Organisation, User
 from moderation import legal_fields, tasks
-from moderation.models import Case, CaseEvent, CaseNotice, Report
-from moderation.services import decisions, reports, transparency
+from moderation.models import Appeal, Case, CaseEvent, CaseNotice, Demand, Report
+from moderation.services import appeals, decisions, demands, reports, transparency
 from moderation.services.decisions import Proposal
+from moderation.services.demands import Asked
 from newapi.kernel import clock
 from newapi.portal import urls as portal
 from tests import cast
@@ -220,3 +221,28 @@ def test_an_organisation_is_not_told_an_address_that_the_description_quotes(
     with pytest.raises(ValidationError, match="names somebody who reported"):
         decisions.propose(case=case, proposal=proposal, expected_version=case.version, actor=rex)
     assert not CaseNotice.objects.filter(audience="organisation").exists()
+
+
+@pytest.mark.edge(34)
+def test_what_is_asked_of_an_organisation_names_nobody_who_reported(report: Report, rex: User) -> None:
+    case = desk.move(report.case, rex, Case.State.TRIAGED, Case.State.IN_REVIEW)
+    due_at = clock.now() + timedelta(days=5)
+    with pytest.raises(ValidationError, match="names somebody who reported"):
+        demands.ask(case=case, kind="information", text=f"Do you know {NAME}?", due_at=due_at, actor=rex)
+    with pytest.raises(ValidationError, match="names somebody who reported"):
+        desk.propose(case, rex, demands=(Asked("correction", f"Apologise to {ADDRESS}.", 7),))
+    assert not Demand.objects.exists()
+    assert Case.objects.get(pk=case.pk).state == "in_review"
+
+
+@pytest.mark.edge(34)
+def test_the_answer_to_an_appeal_names_nobody_who_reported(report: Report, rex: User, rita: User, ira: User) -> None:
+    case = desk.move(report.case, rex, Case.State.TRIAGED, Case.State.IN_REVIEW)
+    appeal = appeals.submit(decision=desk.decide(case, rex), grounds="It was not us", via="link")
+    appeals.assign(appeal=appeal, reviewer=rita, actor=rita, reason="My turn")
+    appeals.start_review(appeal=appeal, actor=rita)
+    with pytest.raises(ValidationError, match="names somebody who reported"):
+        appeals.decide(appeal=appeal, outcome="upheld", reasons=f"{NAME} saw it all.", actor=rita)
+    with pytest.raises(ValidationError, match="names somebody who reported"):
+        appeals.withdraw(appeal=appeal, reason=f"They wrote to {ADDRESS}.", actor=ira)
+    assert Appeal.objects.get(pk=appeal.pk).state == "in_review"
