@@ -39,8 +39,8 @@ def check(kept: dict[str, Any]) -> Iterator[Finding]:
     """A root that somebody kept, against itself and against what is here now: whoever has rewritten the past here,
     roots included, has not rewritten that file. Raises ValueError when it is no such file."""
     try:
-        where, made_at = f"root {int(kept['number'])}", datetime.fromisoformat(kept["made_at"])
-        lines = [(str(reference), int(number), str(digest)) for reference, number, digest in kept["lines"]]
+        where, made_at = f"root {_number(kept['number'])}", datetime.fromisoformat(kept["made_at"])
+        lines = [(str(reference), _number(number), str(digest)) for reference, number, digest in kept["lines"]]
         before, own = bytes.fromhex(kept["before_hash"]), bytes.fromhex(kept["hash"])
         signature, public_key = bytes.fromhex(kept["signature"]), bytes.fromhex(kept["public_key"])
         is_ours = kept["format"] == FORMAT and chain.microseconds(made_at) == kept["made_at_us"]
@@ -57,6 +57,13 @@ def check(kept: dict[str, Any]) -> Iterator[Finding]:
     if not ChainRoot.objects.filter(number=kept["number"], hash=own).exists():
         yield Finding("signed", where, "The root of this number is another here, or there is none.")
     yield from _lines(lines, where)
+
+
+def _number(value: Any) -> int:
+    """A number that a row can have. Raises ValueError."""
+    if not isinstance(value, int) or not 0 < value < 2**63:
+        raise ValueError("no number")
+    return value
 
 
 def _lines(lines: list[tuple[str, int, str]], where: str) -> Iterator[Finding]:

@@ -57,16 +57,16 @@ def save(
     """
     _require(organisation, actor)
     check(url)
-    hook = NoticeHook.objects.filter(organisation=organisation).first()
-    before = {"url": hook.url, "is_on": hook.is_on} if hook else {"url": "", "is_on": False}
-    secret = ""
-    if hook is None:
-        hook = NoticeHook.objects.create(organisation=organisation, url=url, is_on=is_on, created_by=actor)
-        secret = _give_secret(hook)
-    else:
+    first = {"url": url, "is_on": is_on, "created_by": actor}
+    hook, is_new = NoticeHook.objects.select_for_update(of=("self",)).get_or_create(
+        organisation=organisation, defaults=first
+    )
+    before = ("", False) if is_new else (hook.url, hook.is_on)
+    secret = _give_secret(hook) if is_new else ""
+    if not is_new:
         hook.url, hook.is_on = url, is_on
         hook.save(update_fields=["url", "is_on"])
-    changes = {"url": [before["url"], url], "is_on": [before["is_on"], is_on]}
+    changes = {"url": [before[0], url], "is_on": [before[1], is_on]}
     audit.record(actor=actor, action="notice_hook.save", target=hook, reason=reason, changes=changes, address=address)
     return hook, secret
 

@@ -14,7 +14,8 @@ from moderation.services.notice_measures import measures
 from newapi.kernel import clock
 
 Values = dict[str, str]
-_EMAIL = re.compile(r"[A-Za-z0-9._%+\-]+@[A-Za-z0-9.\-]+\.[A-Za-z]{2,}|[A-Za-z0-9._%+\-]+@localhost")
+# In any script. From the start of a word, so that a long text without an address is looked at once.
+_EMAIL = re.compile(r"(?<![\w.%+'-])[\w.%+'-]+@(?:[\w-]+(?:\.[\w-]+)+|localhost)")
 
 
 def words_for(organisation: Organisation | None, language: str = "") -> Words:
@@ -143,14 +144,14 @@ def discreet(text: str, organisation: Organisation | None, words: Words) -> str:
 
     One may be a reporter's, quoted from the report; who reported is never told (MOD-09).
     """
-    named = set(_EMAIL.findall(text))
+    named = {_address(found) for found in _EMAIL.findall(text)}
     if not named:
         return text.strip()
     ours = {settings.ABUSE_CONTACT.lower()}
-    members = User.objects.filter(memberships__organisation=organisation, email__in=[one.lower() for one in named])
+    members = User.objects.filter(memberships__organisation=organisation, email__in=named)
     known = ours | set(members.values_list("email", flat=True))
     hidden = words.say("withheld")
-    return _EMAIL.sub(lambda found: found[0] if found[0].lower() in known else hidden, text).strip()
+    return _EMAIL.sub(lambda found: found[0] if _address(found[0]) in known else hidden, text).strip()
 
 
 def as_read(text: str, organisation: Organisation | None) -> str:
@@ -161,6 +162,11 @@ def as_read(text: str, organisation: Organisation | None) -> str:
 def absolute(path: str) -> str:
     """A path of this site as it is written in a mail; as it is where the deployment names no address."""
     return f"{origin()}{path}"
+
+
+def _address(found: str) -> str:
+    """As it is kept; a quotation mark before it is no part of it."""
+    return found.lower().lstrip("'")
 
 
 def _independence(appeal: Appeal) -> str:

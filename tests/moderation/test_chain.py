@@ -346,6 +346,18 @@ def test_a_root_kept_elsewhere_unmasks_a_past_that_was_rewritten_with_its_roots(
 
 
 @pytest.mark.req("MOD-34")
+@pytest.mark.parametrize(
+    "changed",
+    [{"number": 10**30}, {"number": float("inf")}, {"number": "1"}, {"lines": [["C-1", 10**30, "00"]]}, {"lines": [7]}],
+)
+def test_a_kept_file_that_is_none_of_ours_is_said_to_be_none(case: Case, changed: dict[str, object]) -> None:
+    root = chains.make_root()
+    assert root is not None
+    kept = chain_export.of_root(root) | changed
+    with pytest.raises(ValueError, match="no root that was exported here"):
+        list(chain_export.check(kept))
+
+
 def test_an_exported_root_is_proved_without_us_by_the_recipe_of_the_docs(case: Case) -> None:
     """With the standard library and a signature check, as an outsider would."""
 

@@ -11,7 +11,17 @@ from moderation import notice_kinds, notice_seeds
 from moderation.enforcement import Step
 from moderation.errors import NotPermitted, VersionConflict
 from moderation.models import AuthorityReport, CaseNotice, Decision, NoticeTemplate, PolicyText, Report
-from moderation.services import appeals, decisions, delivery, demands, interim, notices, reports, templates
+from moderation.services import (
+    appeals,
+    decisions,
+    delivery,
+    demands,
+    interim,
+    notice_values,
+    notices,
+    reports,
+    templates,
+)
 from moderation.services.decisions import Proposal
 from newapi.kernel import clock
 from tests import cast
@@ -113,10 +123,10 @@ def test_a_value_that_looks_like_a_placeholder_stays_text(acme: Organisation, re
 
 @pytest.mark.req("MOD-09")
 @pytest.mark.edge(34)
+@pytest.mark.parametrize("canary", ["bob.reporter@victims.example", "o'brien@victims.example"])
 def test_edge_34_the_reporters_address_quoted_in_a_description_is_absent_from_everything_the_accused_reads(
-    acme: Organisation, rex: User
+    acme: Organisation, rex: User, canary: str
 ) -> None:
-    canary = "bob.reporter@victims.example"
     report, _ = reports.submit(
         description=f"Write to me at {canary}. They spam me.",
         email=canary,
@@ -129,13 +139,22 @@ def test_edge_34_the_reporters_address_quoted_in_a_description_is_absent_from_ev
     decision = decisions_of(other, rex, facts=f"Somebody wrote from {canary} that you sent bulk mail.")
     text = notice_of(decision)
     assert canary not in text.body
-    assert "[e-mail address withheld]" in text.body
+    assert "wrote from [e-mail address withheld] that" in text.body
     assert case.pk != other.pk
     delivery.deliver()
     to_accused = [one for one in mail.outbox if one.to == ["ada@example.com"]]
     assert to_accused
     assert all(canary not in one.body + one.subject for one in to_accused)
     assert not Notice.objects.filter(title__contains=canary).exists()
+
+
+@pytest.mark.req("MOD-09")
+def test_addresses_of_any_script_are_withheld_and_the_organisations_own_are_not(acme: Organisation, ada: User) -> None:
+    text = "To 'ada@example.com', Ada@example.com. Not jürgen@bücher.example, tom@пример.рф or x+y@a.b-c.example!"
+    assert notice_values.as_read(text, acme) == (
+        "To 'ada@example.com', Ada@example.com. Not [e-mail address withheld], [e-mail address withheld] or "
+        "[e-mail address withheld]!"
+    )
 
 
 def decisions_of(case: object, actor: User, *, facts: str) -> Decision:

@@ -1,12 +1,13 @@
 """Two jobs, two hands, two reviewers at the same moment: one mail, one appeal, one reviewer."""
 
 import pytest
+from django.conf import LazySettings
 from django.core import mail
 
 from accounts.models import Organisation, User
 from moderation.errors import IllegalMove, VersionConflict
-from moderation.models import Appeal, CaseNotice, SlaClock
-from moderation.services import appeals, delivery
+from moderation.models import Appeal, CaseNotice, NoticeHook, SlaClock
+from moderation.services import appeals, delivery, hooks
 from tests.moderation import desk
 from tests.moderation.test_at_once import at_once
 
@@ -63,3 +64,14 @@ def test_of_two_reviewers_who_take_an_appeal_at_once_one_has_it(acme: Organisati
     appeal.refresh_from_db()
     assert (appeal.state, appeal.reviewer in people, appeal.version) == ("assigned", True, 2)
     assert len([event for event in desk.told(decision.case, "appeal") if "assigned" in event.after]) == 1
+
+
+def test_of_two_who_set_the_first_webhook_at_once_the_second_changes_it(
+    acme: Organisation, ada: User, settings: LazySettings
+) -> None:
+    settings.NOTICE_WEBHOOK_PRIVATE_ADDRESSES = True
+    urls = [f"https://localhost/{number}" for number in range(4)]
+    made = at_once(*[lambda url=url: hooks.save(organisation=acme, url=url, actor=ada, reason="Ours") for url in urls])
+    assert [one for one in made if isinstance(one, Exception)] == []
+    assert sum(bool(secret) for _, secret in made) == 1
+    assert NoticeHook.objects.get().url in urls
