@@ -77,7 +77,7 @@ def _csv_rows(rate: Rate) -> Iterator[tuple[object, ...]]:
     versions = [version for version in (rate.version, *(one.version for one in rate.upcoming)) if version is not None]
     for place, version in enumerate(versions):
         until = versions[place + 1].effective_from.isoformat() if place + 1 < len(versions) else ""
-        state = "in force" if version is rate.version else "withdrawn" if version.is_withdrawn else "scheduled"
+        state = "withdrawn" if version.is_withdrawn else "in force" if version is rate.version else "scheduled"
         start = (rate.model.name, rate.currency, rate.region, version.effective_from.isoformat(), until, state)
         if version.is_withdrawn:
             yield (*start, "", "", "", "", "")

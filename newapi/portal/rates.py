@@ -50,7 +50,8 @@ class Upcoming:
 class Rate:
     """What a model costs in a currency, where the caller is in a region (empty: anywhere else).
 
-    `version`: the price in force; None when there is none yet. `upcoming`: those that take over, in order.
+    `version`: the price in force; None when there is none yet; one that is withdrawn when the model is sold elsewhere,
+    but not to callers from this region. `upcoming`: those that take over, in order.
     """
 
     model: Model
@@ -101,7 +102,11 @@ def rates(*, currency: str = "", text: str = "") -> list[Rate]:
     by_place: dict[Place, list[PriceVersion]] = defaultdict(list)
     for version in standing.order_by("model__name", "currency", "region", "effective_from"):
         by_place[version.model_id, version.currency, version.region].append(version)
-    found = (_rate(versions, now) for versions in by_place.values())
+    sold_anywhere = {place for place, found in by_place.items() if any(not version.is_withdrawn for version in found)}
+    found = (
+        _rate(versions, now, ends_here=bool(region) and (model, currency, "") in sold_anywhere)
+        for (model, currency, region), versions in by_place.items()
+    )
     return [rate for rate in found if rate.version is not None or rate.upcoming]
 
 
@@ -116,13 +121,15 @@ def _public(now: datetime) -> QuerySet[PriceVersion]:
     return PriceVersion.objects.filter(sold, price_group=GROUP)
 
 
-def _rate(versions: list[PriceVersion], now: datetime) -> Rate:
-    """Of one place, in the order in which they hold."""
+def _rate(versions: list[PriceVersion], now: datetime, *, ends_here: bool) -> Rate:
+    """Of one place, in the order in which they hold. `ends_here`: withdrawn, it would else be sold as anywhere."""
     first = versions[0]
-    current = first if first.effective_from <= now and not first.is_withdrawn else None
-    upcoming, before = [], current
+    holds = first.effective_from <= now
+    current = first if holds and (ends_here or not first.is_withdrawn) else None
+    upcoming, before = [], None if first.is_withdrawn else current
     for version in versions:
-        if version.effective_from > now and not (version.is_withdrawn and before is None):
+        is_news = not version.is_withdrawn or before is not None or (ends_here and current is None)
+        if version.effective_from > now and is_news:
             upcoming.append(Upcoming(version, price_lines.changes_between(before, version)))
             before = None if version.is_withdrawn else version
     return Rate(first.model, first.currency, first.region, current, upcoming)

@@ -221,6 +221,24 @@ def test_what_changes_later_is_told_with_its_moment(table: dict[str, Model]) -> 
     assert ending[-1]["state"] == "withdrawn"
 
 
+def test_where_a_model_is_sold_no_longer_is_told_though_it_is_sold_elsewhere(table: dict[str, Model]) -> None:
+    def told(region: str) -> dict[str, Any]:
+        prices_told = Client().get("/rates.json").json()["prices"]
+        return next(price for price in prices_told if (price["model"], price["region"]) == ("rich", region))
+
+    withdrawal = {"currency": "USD", "region": "FR", "actor": None, "reason": "Test set-up", "is_withdrawn": True}
+    prices.publish(model=table["rich"], effective_from=clock.now() + timedelta(days=40), **withdrawal)
+    assert told("FR")["in_force"] is None
+    assert [version["is_withdrawn"] for version in told("FR")["scheduled"]] == [True]
+    with clock.shifted(41 * 86_400):
+        assert (told("FR")["in_force"]["is_withdrawn"], told("FR")["scheduled"]) == (True, [])
+        assert told("")["in_force"]["is_withdrawn"] is False
+        html = Client().get("/rates", {"q": "rich"}).content.decode()
+        assert "Not sold there" in html[html.index('data-rate="rich USD FR"') :]
+        assert {row["state"] for row in rows() if row["model"] == "rich" and row["region"] == "FR"} == {"withdrawn"}
+        assert on_the_page() == expected(clock.now())
+
+
 def test_amounts_are_texts_and_say_what_they_are_for(table: dict[str, Model]) -> None:
     for _, version in told_by_json():
         for rate in version["rates"]:
