@@ -18,7 +18,7 @@ from accounts.services import audit, epochs, notices
 from moderation import permissions
 from moderation.errors import IllegalMove, NotPermitted
 from moderation.models import Approval, PolicyCategory
-from moderation.services import acts, approval_rules
+from moderation.services import acts, approval_rules, conflicts
 from newapi.kernel import clock
 
 log = logging.getLogger(__name__)
@@ -159,9 +159,9 @@ _VERB = {_State.APPROVED: "approve", _State.REFUSED: "refuse", _State.REVOKED: "
 
 
 def _check_decider(approval: Approval, actor: User) -> None:
-    """The right to decide, and four eyes. Raises NotPermitted."""
+    """The right to decide, and four eyes: whoever applied does not, under no login. Raises NotPermitted."""
     _check_right(approval, actor)
-    if approval.requested_by_id == actor.pk:
+    if actor.pk in conflicts.persons((approval.requested_by,)):
         raise _refused(approval, actor, "Whoever applied does not decide. Ask a colleague.")
 
 

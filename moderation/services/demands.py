@@ -16,7 +16,7 @@ from accounts.services import audit
 from moderation import permissions
 from moderation.errors import IllegalMove, NotPermitted
 from moderation.models import Case, CaseEvent, Decision, Demand, SlaPause
-from moderation.services import acts, cases, confidential, conflicts, notices, sla
+from moderation.services import acts, cases, confidential, conflicts, notices, sla, versions
 from moderation.services.moves import Act
 from newapi.kernel import clock
 
@@ -64,6 +64,7 @@ def ask(
 
     Raises NotPermitted, IllegalMove, VersionConflict, ValidationError.
     """
+    versions.seen(case, expected_version)
     acts.require(case=case, actor=actor, anyone_with=(permissions.REVIEW,), to="ask the organisation")
     conflicts.refuse(case=case, actor=actor)
     if case.organisation is None or case.state not in (Case.State.IN_REVIEW, Case.State.AWAITING_USER):

@@ -73,10 +73,11 @@ def is_first(case: Case) -> bool:
 def add(*, decision: Decision, actor: User | None) -> Strike:
     """Leave a decision's strike, and let the highest threshold that it newly crosses act."""
     record = _locked(record_of(decision.case))
-    before = points(record)
     is_first_minor = _worst(decision) in (Level.L3, Level.L4) and is_first(decision.case)
     strike = leave(decision=decision, actor=actor)
-    crossed = [threshold for threshold in THRESHOLDS if before < threshold <= points(record)]
+    # Of one moment: what expires just now is in neither sum.
+    after = points(record, at=strike.starts_at)
+    crossed = [threshold for threshold in THRESHOLDS if after - strike.points < threshold <= after]
     # Whose first minor act it is gets the chance to put it right (MOD-19); an L1 ends in more than a suspension.
     if crossed and not is_first_minor and strike.level != Level.L1:
         _act_on(strike, max(crossed))
@@ -111,7 +112,7 @@ def leave(*, decision: Decision, actor: User | None, starts_at: datetime | None 
 
 @transaction.atomic
 def void(*, decision: Decision, actor: User | None, reason: str) -> int:
-    """Let the strikes of a decision count no more, and lift what they alone imposed. Returns how many."""
+    """Let the strikes of a decision count no more. What they imposed is undone with the decision. Returns how many."""
     voided = 0
     for strike in decision.strikes.filter(voided_at=None).select_related("record"):
         _locked(strike.record)

@@ -13,7 +13,7 @@ from channels.models import Model
 from moderation import selectors
 from moderation.errors import IllegalMove, NotPermitted
 from moderation.models import Approval, PolicyCategory
-from moderation.services import approval_rules, approvals
+from moderation.services import approval_rules, approvals, conflicts
 from newapi.kernel import clock
 from tests import cast
 from tests.admin import pages
@@ -209,6 +209,16 @@ def test_nobody_decides_on_their_own_application_or_without_the_right(
     assert [one.category for one in in_force(acme)] == ["SX-ADULT"]
     # Taking away needs no second person.
     approvals.revoke(approval=mine, actor=dora, reason="No longer needed")
+    assert in_force(acme) == ()
+
+
+@pytest.mark.edge(17, 22)
+@pytest.mark.django_db
+def test_nobody_decides_on_their_own_application_under_another_login(acme: Organisation, ada: User, dora: User) -> None:
+    conflicts.declare(user=dora, same_person=ada, actor=dora, reason="My login at work")
+    theirs = ask(acme, ada)
+    with pytest.raises(NotPermitted, match="Whoever applied"):
+        grant(theirs, dora)
     assert in_force(acme) == ()
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from accounts.models import Notice, Organisation, Role, User
-from moderation.errors import CaseError, IllegalMove, NotPermitted
+from moderation.errors import CaseError, IllegalMove, NotPermitted, VersionConflict
 from moderation.models import Case, Decision, Demand, PolicyCategory, SlaPause
 from moderation.services import deadlines, demands
 from moderation.services.demands import Asked
@@ -218,6 +218,18 @@ def test_something_is_asked_by_reviewers_while_they_review(acme: Organisation, r
         asked(desk.case_of(acme), rex)
     with pytest.raises(IllegalMove):
         asked(desk.case_of(None), rex)
+
+
+@pytest.mark.parametrize("kind", ["information", "explanation"])
+def test_who_asks_on_an_old_view_of_the_case_is_told_to_look_again(
+    acme: Organisation, rex: User, roy: User, kind: str
+) -> None:
+    case = desk.in_review(acme, rex)
+    seen = Case.objects.select_related("category", "organisation").get(pk=case.pk)
+    desk.decide(case, roy)
+    with pytest.raises(VersionConflict):
+        asked(seen, rex, kind)
+    assert not Demand.objects.exists()
 
 
 def test_a_case_is_not_closed_while_something_is_asked(acme: Organisation, rex: User) -> None:
