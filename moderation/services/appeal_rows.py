@@ -15,13 +15,13 @@ def take_up(appeal: Appeal) -> None:
     notices.of_appeal_received(appeal)
 
 
-def finish(appeal: Appeal, actor: User | None, what: str, reason: str) -> None:
+def finish(appeal: Appeal, actor: User | None, reason: str) -> None:
     """The clocks, the event, the audit row and the notice of an appeal that is done."""
     case = Case.objects.select_related("category", "organisation").get(pk=appeal.decision.case_id)
     appeal.decision.case = case
     for kind in (SlaClock.Kind.RESPONSE, SlaClock.Kind.RESOLUTION):
         sla.stop(case=case, kind=kind, appeal=appeal)
-    tell(appeal, actor, what, reason)
+    tell(appeal, actor, appeal.state, appeal.get_state_display().lower(), reason)
     notices.of_appeal_outcome(appeal)
 
 
@@ -46,8 +46,11 @@ def change(appeal: Appeal, before: tuple[str, ...], **values: Any) -> None:
         setattr(appeal, name, value)
 
 
-def tell(appeal: Appeal, actor: User | None, what: str, reason: str, *, address: str | None = None) -> None:
-    """The event and the audit row. What members do is no act of the desk, so their words stay out of both."""
+def tell(appeal: Appeal, actor: User | None, act: str, what: str, reason: str, *, address: str | None = None) -> None:
+    """The event, which says what was done, and the audit row, which names the act.
+
+    What members do is no act of the desk: the event is nobody's then, and `reason` is never in their words.
+    """
     case = appeal.decision.case
     is_ours = (
         actor is not None and not Membership.objects.filter(organisation=case.organisation_id, user=actor).exists()
@@ -62,7 +65,7 @@ def tell(appeal: Appeal, actor: User | None, what: str, reason: str, *, address:
     shown = acts.SEALED_REASON if case.category.is_sealed else reason
     audit.record(
         actor=actor,
-        action=f"appeal.{what.split()[0]}",
+        action=f"appeal.{act}",
         target=appeal,
         reason=shown,
         organisation=case.organisation,

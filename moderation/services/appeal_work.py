@@ -31,7 +31,7 @@ def admit_late(*, appeal: Appeal, actor: User, reason: str) -> Appeal:
         raise IllegalMove("This decision does not count any more.")
     values = {"state": _State.SUBMITTED, "late_admitted_by": actor, "late_reason": reason[:500]}
     appeal_rows.change(appeal, (_State.REJECTED_LATE,), **values)
-    appeal_rows.tell(appeal, actor, "admitted though late", reason)
+    appeal_rows.tell(appeal, actor, "admitted", "admitted though late", reason)
     appeal_rows.take_up(appeal)
     return appeal
 
@@ -62,7 +62,7 @@ def assign(*, appeal: Appeal, reviewer: User, actor: User, reason: str) -> Appea
         appeal, (_State.SUBMITTED, _State.ASSIGNED), state=_State.ASSIGNED, reviewer=reviewer, **exception
     )
     note = " as an exception: nobody else is there" if appeal.is_exception else ""
-    appeal_rows.tell(appeal, actor, f"assigned{note}", reason)
+    appeal_rows.tell(appeal, actor, "assigned", f"assigned{note}", reason)
     sla.stop(case=case, kind=SlaClock.Kind.RESPONSE, appeal=appeal)
     return appeal
 
@@ -72,7 +72,7 @@ def start_review(*, appeal: Appeal, actor: User) -> Appeal:
     """Begin to look at an appeal that one was given. Raises NotPermitted, IllegalMove."""
     _require_reviewer(appeal, actor)
     appeal_rows.change(appeal, (_State.ASSIGNED,), state=_State.IN_REVIEW)
-    appeal_rows.tell(appeal, actor, "in review", "Being looked at.")
+    appeal_rows.tell(appeal, actor, "started", "in review", "Being looked at.")
     return appeal
 
 
@@ -103,7 +103,7 @@ def decide(*, appeal: Appeal, outcome: str, reasons: str, actor: User, proposal:
         new = proposal or _nothing_found(decision, reasons)
         overrides.override(decision=decision, proposal=new, actor=actor, reason=reasons)
         Appeal.objects.filter(pk=appeal.pk).update(is_stayed=False)
-    appeal_rows.finish(appeal, actor, appeal.get_state_display().lower(), reasons)
+    appeal_rows.finish(appeal, actor, reasons)
     return appeal
 
 
@@ -115,7 +115,7 @@ def stay(*, appeal: Appeal, actor: User, reason: str) -> Appeal:
         raise IllegalMove("Only while an appeal is open, and once.")
     appeal.is_stayed = True
     stays.stay(decision=appeal.decision, actor=actor, reason=reason)
-    appeal_rows.tell(appeal, actor, "what was imposed stands still", reason)
+    appeal_rows.tell(appeal, actor, "stayed", "what was imposed stands still", reason)
     return appeal
 
 
@@ -125,7 +125,7 @@ def unstay(*, appeal: Appeal, actor: User, reason: str) -> Appeal:
     _check_lead(appeal, actor, reason, "let measures go on")
     if not appeal_rows.end_stay(appeal, actor, reason):
         raise IllegalMove("Nothing stands still.")
-    appeal_rows.tell(appeal, actor, "what was imposed goes on", reason)
+    appeal_rows.tell(appeal, actor, "resumed", "what was imposed goes on", reason)
     return appeal
 
 

@@ -41,6 +41,7 @@ __all__ = [
 
 _State, _Via = Appeal.State, Appeal.Via
 GROUNDS_MAX = 10_000
+TAKEN_BACK = "Taken back by who appealed."
 # Who may type in what came by mail.
 _CLERKS = (permissions.TRIAGE, permissions.REVIEW_APPEAL, permissions.ADMIT_APPEAL)
 
@@ -105,7 +106,8 @@ def submit(
     appeal.reference = f"A-{clock.now().year}-{appeal.pk:06d}"
     appeal.save(update_fields=["reference"])
     what = "came too late" if is_late else "submitted"
-    appeal_rows.tell(appeal, actor or user, what, f"By {appeal.get_via_display().lower()}.", address=address)
+    via_words = f"By {appeal.get_via_display().lower()}."
+    appeal_rows.tell(appeal, actor or user, "submitted", what, via_words, address=address)
     if is_late:
         notices.of_appeal_outcome(appeal)
     else:
@@ -127,8 +129,10 @@ def withdraw(*, appeal: Appeal, reason: str, user: User | None = None, actor: Us
         confidential.check(appeal.decision.case, reason)
     appeal_rows.change(appeal, Appeal.OPEN_STATES, state=_State.WITHDRAWN, outcome_reason=reason.strip()[:REASONS_MAX],
             decided_at=clock.now())  # fmt: skip
-    appeal_rows.end_stay(appeal, actor, reason)
-    appeal_rows.finish(appeal, actor or user, "withdrawn", reason)
+    # What the organisation says stays in the appeal; the story of the case has the words of the desk.
+    told = reason if actor is not None else TAKEN_BACK
+    appeal_rows.end_stay(appeal, actor, told)
+    appeal_rows.finish(appeal, actor or user, told)
     return appeal
 
 

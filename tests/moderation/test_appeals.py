@@ -517,6 +517,33 @@ def test_an_appeal_is_taken_back_by_who_may_appeal_and_the_decision_stands(
         appeals.submit(decision=decision, grounds="Again", via="portal", user=ada)
 
 
+def test_what_the_organisation_says_when_it_takes_an_appeal_back_stays_in_the_appeal(
+    acme: Organisation, ada: User, sue: User, lou: User
+) -> None:
+    decision = suspended(acme, sue)
+    appeal = appeal_of(decision)
+    appeals.stay(appeal=appeal, actor=lou, reason="It looks wrong")
+    appeals.withdraw(appeal=appeal, reason="Words of Ada", user=ada)
+    assert Appeal.objects.get(pk=appeal.pk).outcome_reason == "Words of Ada"
+    told = [event.reason for event in decision.case.events.all()]
+    told += AuditEvent.objects.values_list("reason", flat=True)
+    told += Restriction.objects.values_list("reason", flat=True)
+    assert not [text for text in told if "Words of Ada" in text]
+
+
+def test_each_act_on_an_appeal_has_a_name_of_its_own_in_the_audit_log(
+    acme: Organisation, sue: User, rita: User, lou: User
+) -> None:
+    appeal = in_review(suspended(acme, sue), rita)
+    appeals.stay(appeal=appeal, actor=lou, reason="It looks wrong")
+    appeals.unstay(appeal=appeal, actor=lou, reason="It looks right")
+    appeals.decide(appeal=appeal, outcome="upheld", reasons="It stands.", actor=rita)
+    rows = AuditEvent.objects.filter(object_id=str(appeal.pk), action__startswith="appeal.").order_by("pk")
+    assert [row.action for row in rows] == [
+        "appeal.submitted", "appeal.assigned", "appeal.started", "appeal.stayed", "appeal.resumed", "appeal.upheld",
+    ]  # fmt: skip
+
+
 @pytest.mark.req("MOD-30")
 def test_a_lead_lets_measures_stand_still_while_an_appeal_is_decided_and_they_go_on_when_it_is_upheld(
     acme: Organisation, sue: User, ira: User, rita: User, lou: User
