@@ -2,16 +2,15 @@
 
 from typing import Any
 
-from django import forms
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
 from accounts.admin import pages
-from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of
 from moderation import permissions
-from moderation.admin.decision_forms import AskForm, InterimForm, ProposeForm
+from moderation.admin.decision_forms import AskForm, InterimForm, ProposeForm, SeenDecisionForm, seen_mark
 from moderation.models import Case, Decision, PolicyText
 from moderation.models.policy import Level
 from moderation.services import conflicts, decisions, demands, interim, ladder, moves, policy, sealed, strikes
@@ -113,7 +112,7 @@ class Deciding:
         case = self._case(request, object_id)  # type: ignore[attr-defined]
 
         def act(data: dict[str, Any]) -> HttpResponse:
-            done = decisions.issue(decision=_pending(case), actor=actor_of(request), reason=data["reason"])
+            done = decisions.issue(decision=_pending(case, data), actor=actor_of(request), reason=data["reason"])
             if done.state == Decision.State.HELD:
                 return pages.done(request, f"{done.reference} waits for a second person: {held_for(done)}.", case)
             return pages.done(request, f"Decided. {done.reference} counts from now.", case)
@@ -126,7 +125,7 @@ class Deciding:
         case = self._case(request, object_id)  # type: ignore[attr-defined]
 
         def act(data: dict[str, Any]) -> HttpResponse:
-            done = decisions.approve(decision=_pending(case), actor=actor_of(request), reason=data["reason"])
+            done = decisions.approve(decision=_pending(case, data), actor=actor_of(request), reason=data["reason"])
             return pages.done(request, f"Approved. {done.reference} counts from now.", case)
 
         return self._decision_page(request, case, "Approve", act)
@@ -137,7 +136,7 @@ class Deciding:
         case = self._case(request, object_id)  # type: ignore[attr-defined]
 
         def act(data: dict[str, Any]) -> HttpResponse:
-            pending = _pending(case)
+            pending = _pending(case, data)
             end = decisions.cancel if pending.state == Decision.State.HELD else decisions.send_back
             end(decision=pending, actor=actor_of(request), reason=data["reason"])
             return pages.done(request, f"{case.reference} is in review again. Nobody was told.", case)
@@ -145,7 +144,8 @@ class Deciding:
         return self._decision_page(request, case, "Send back", act)
 
     def _decision_page(self, request: HttpRequest, case: Case, what: str, act: pages.Act) -> HttpResponse:
-        form: forms.Form = ReasonedForm(pages.data_of(request))
+        pending = pending_of(case)
+        form = SeenDecisionForm(pages.data_of(request), decision=pending)
         return pages.form_page(
             self,  # type: ignore[arg-type]
             request,
@@ -157,7 +157,7 @@ class Deciding:
             obj=case,
             template="admin/case_decide.html",
             # Of a sealed case, what was found is read while an unsealing holds, as on every page.
-            context={"decision": pending_of(case), "is_readable": sealed.may_read(user=actor_of(request), case=case)},
+            context={"decision": pending, "is_readable": sealed.may_read(user=actor_of(request), case=case)},
         )
 
 
@@ -167,10 +167,13 @@ def pending_of(case: Case) -> Decision | None:
     return pending.select_related("category", "proposed_by", "decided_by").prefetch_related("actions").first()
 
 
-def _pending(case: Case) -> Decision:
+def _pending(case: Case, data: dict[str, Any]) -> Decision:
+    """The decision that the page showed, as it showed it. Raises ValidationError when it is another by now."""
     decision = pending_of(case)
     if decision is None:
-        raise forms.ValidationError("Nothing is proposed any more. Look at the case again.")
+        raise ValidationError("Nothing is proposed any more. Look at the case again.")
+    if seen_mark(decision) != data["seen"]:
+        raise ValidationError("It is not what this page showed: somebody was faster. Look at the case again.")
     return decision
 
 

@@ -244,6 +244,20 @@ class InterimForm(ReasonedForm):
         return Step(kind, target=target)
 
 
+def seen_mark(decision: Decision | None) -> str:
+    """Which decision somebody looks at, and where it stood then."""
+    return f"{decision.pk} {decision.state}" if decision else ""
+
+
+class SeenDecisionForm(ReasonedForm):
+    """An act on the decision as the person has seen it: its mark comes back with the answer."""
+
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, decision: Decision | None, **kwargs: Any) -> None:
+        super().__init__(*args, initial={"seen": seen_mark(decision)}, **kwargs)
+
+
 class AskForm(PageForm):
     """What to ask the organisation."""
 

@@ -116,6 +116,29 @@ def test_a_proposal_made_from_an_old_page_is_refused(acme: Organisation, lea: Us
     assert not Decision.objects.exists()
 
 
+@pytest.mark.parametrize("act", ["decide", "send_back"])
+def test_a_page_that_showed_another_proposal_decides_nothing(act: str, acme: Organisation, lea: User) -> None:
+    case, client = desk.in_review(acme, lea), browser_of(lea)
+    desk.propose(case, lea)
+    old = {**pages.fields(client, pages.act(case, act)), "reason": pages.REASON}
+    pages.send(client, pages.act(case, "send_back"))
+    case.refresh_from_db()
+    desk.propose(case, lea)
+    assert "It is not what this page showed" in pages.text(client.post(pages.act(case, act), old))
+    case.refresh_from_db()
+    assert (case.state, Decision.objects.filter(state="proposed").count()) == ("proposed", 1)
+
+
+def test_sending_a_decision_twice_says_so_and_decides_once(acme: Organisation, lea: User) -> None:
+    case, client = desk.in_review(acme, lea), browser_of(lea)
+    desk.propose(case, lea)
+    page = {**pages.fields(client, pages.act(case, "decide")), "reason": pages.REASON}
+    assert client.post(pages.act(case, "decide"), page).status_code == 302
+    again = client.post(pages.act(case, "decide"), page)
+    assert again.status_code == 403 or "Nothing is proposed any more" in pages.text(again)
+    assert Decision.objects.get().state == "issued"
+
+
 def test_nothing_found_needs_neither_measure_nor_demand(acme: Organisation, rex: User) -> None:
     case, client = desk.in_review(acme, rex), browser_of(rex)
     told = {"facts": "A load test that was announced.", "finding": "no_violation"}
