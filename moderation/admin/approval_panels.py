@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from accounts.admin import panels
 from accounts.admin.pages import list_url, object_url
 from accounts.models import Organisation
+from moderation.admin.approvals import standings
 from moderation.models import Approval
 from moderation.services import approval_rules
 
@@ -20,11 +21,7 @@ def approvals_of(request: HttpRequest, obj: Model) -> panels.Panel | None:
         return None
     rows = Approval.objects.filter(organisation=obj).select_related("category")
     waiting = rows.filter(state=Approval.State.REQUESTED)
-    granted = [
-        row
-        for row in rows.filter(state=Approval.State.APPROVED)[: 4 * ROWS_MAX]
-        if approval_rules.standing(row) == "In force"
-    ]
+    granted = rows.filter(standings()["in_force"])
     links = [panels.Link("Approvals", list_url(Approval, organisation__id__exact=obj.pk), "verified_user")]
     links += [
         panels.Link(f"Decide: {approval_rules.short(row)}", object_url(row), "gavel") for row in waiting[:ROWS_MAX]

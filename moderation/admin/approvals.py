@@ -38,6 +38,20 @@ _STATE = {
 _State = Approval.State
 
 
+def standings() -> dict[str | None, Q]:
+    """How an approval may stand at this moment, as a condition."""
+    now = clock.now()
+    approved, over = Q(state=_State.APPROVED), Q(ends_at__lte=now)
+    return {
+        "requested": Q(state=_State.REQUESTED),
+        "in_force": approved & Q(starts_at__lte=now) & ~over,
+        "to_come": approved & Q(starts_at__gt=now),
+        "ended": approved & over,
+        "refused": Q(state=_State.REFUSED),
+        "revoked": Q(state=_State.REVOKED),
+    }
+
+
 class StateFilter(DropdownFilter):
     """As the list shows it: judged by the clock."""
 
@@ -51,16 +65,7 @@ class StateFilter(DropdownFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Approval]) -> QuerySet[Approval]:
         """Only approvals in that state."""
-        now = clock.now()
-        approved, over = Q(state=_State.APPROVED), Q(ends_at__lte=now)
-        wanted = {
-            "requested": Q(state=_State.REQUESTED),
-            "in_force": approved & Q(starts_at__lte=now) & ~over,
-            "to_come": approved & Q(starts_at__gt=now),
-            "ended": approved & over,
-            "refused": Q(state=_State.REFUSED),
-            "revoked": Q(state=_State.REVOKED),
-        }
+        wanted = standings()
         return queryset.filter(wanted[self.value()]) if self.value() in wanted else queryset
 
 

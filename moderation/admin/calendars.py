@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Model
+from django.db.models import Model, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import display
 
@@ -30,10 +30,15 @@ class CalendarVersionAdmin(ReadOnlyAdmin):
     fields = ("version", "country", "time_zone", "weekend_text", "opens_at", "closes_at", "extra_text", "make_up_text",
               "note", "author", "created_at")  # fmt: skip
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CalendarVersion]:
+        """With the newest version, beside each."""
+        newest = CalendarVersion.objects.order_by("-version").values("version")[:1]
+        return super().get_queryset(request).annotate(newest=Subquery(newest))
+
     @display(description="State", label={"Counts": "success", "Replaced": None})
     def standing(self, row: CalendarVersion) -> str:
         """The newest one counts."""
-        return "Counts" if row.version == self._newest_version() else "Replaced"
+        return "Counts" if row.version == row.newest else "Replaced"  # type: ignore[attr-defined]  # of get_queryset
 
     @display(description="Weekend")
     def weekend_text(self, row: CalendarVersion) -> str:
@@ -80,9 +85,6 @@ class CalendarVersionAdmin(ReadOnlyAdmin):
             template="admin/moderation/calendar.html",
             context={"preview": _preview(form, request) if is_preview else None},
         )
-
-    def _newest_version(self) -> int | None:
-        return CalendarVersion.objects.order_by("-version").values_list("version", flat=True).first()
 
 
 def _preview(form: CalendarForm, request: HttpRequest) -> Preview | None:

@@ -3,6 +3,8 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
@@ -103,10 +105,15 @@ class ConductRecordAdmin(ReadOnlyAdmin):
     fields = ("organisation", "user", "points")
     readonly_fields = ("points",)
 
-    @display(description="Points that count now")
-    def points(self, record: ConductRecord) -> int:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ConductRecord]:
+        """With the points that count now."""
+        summed = strikes.active(OuterRef("pk")).order_by().values("record").annotate(sum=Sum("points")).values("sum")
+        return super().get_queryset(request).annotate(sum=Coalesce(Subquery(summed), 0))
+
+    @display(description="Points that count now", ordering="sum")
+    def points(self, record: Any) -> int:
         """By the clock."""
-        return strikes.points(record)
+        return int(record.sum)
 
 
 @admin.register(SlaPause)

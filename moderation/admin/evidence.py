@@ -160,7 +160,9 @@ class EvidenceAdmin(CaseActPages):
                     evidence=piece, actor=actor_of(request), reason=data["reason"], address=address_of(request)
                 )
             except EvidenceBroken:
-                evidence.check(evidence=piece, actor=actor_of(request), address=address_of(request))
+                evidence.check(
+                    evidence=piece, actor=actor_of(request), reason=data["reason"], address=address_of(request)
+                )
                 raise
             return attachment(_file_name(piece), contents)
 
@@ -178,7 +180,9 @@ class EvidenceAdmin(CaseActPages):
         """Compare it with its hash."""
 
         def act(piece: Evidence, data: dict[str, Any]) -> HttpResponse:
-            problem = evidence.check(evidence=piece, actor=actor_of(request), address=address_of(request))
+            problem = evidence.check(
+                evidence=piece, actor=actor_of(request), reason=data["reason"], address=address_of(request)
+            )
             if problem:
                 raise ValidationError(problem)
             return pages.done(request, "It is what was stored.", piece)

@@ -134,13 +134,21 @@ def purge(*, evidence: Evidence, actor: User | None, reason: str, address: str |
     return evidence
 
 
-def check(*, evidence: Evidence, actor: User | None = None, address: str | None = None) -> str:
-    """What is wrong with it, in words; empty when it is what was stored, or a proper tombstone. Writes it down."""
+def check(*, evidence: Evidence, actor: User | None = None, reason: str = "", address: str | None = None) -> str:
+    """What is wrong with it, in words; empty when it is what was stored, or a proper tombstone. Writes it down.
+
+    A job has no actor and needs no reason. Raises NotPermitted, ValidationError.
+    """
+    if actor is not None:
+        acts.require_reason(reason)
+        acts.require(case=evidence.case, actor=actor, anyone_with=READERS, to="check evidence")
     try:
         problem = "" if evidence.purged_at else _checked(evidence)
     except EvidenceBroken as broken:
         problem = " ".join(broken.messages)
     said = problem or "as it was stored"
+    if reason:
+        said = f"{said} ({_said(evidence.case, reason)})"[:500]
     evidence_custody.write(evidence=evidence, act=_Act.CHECKED, actor=actor, reason=said, address=address)
     if problem:
         _alarm(evidence, problem)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import OuterRef, Q, QuerySet, Sum
 
 from accounts.models import Notice, User
 from accounts.services import notices
@@ -52,8 +52,8 @@ def record_of(case: Case) -> ConductRecord:
     return record
 
 
-def active(record: ConductRecord, *, at: datetime | None = None) -> QuerySet[Strike]:
-    """The strikes that count at a moment, now by default."""
+def active(record: ConductRecord | OuterRef, *, at: datetime | None = None) -> QuerySet[Strike]:
+    """The strikes that count at a moment, now by default; of a record, or of the row of an outer query."""
     moment = at or clock.now()
     running = Q(expires_at=None) | Q(expires_at__gt=moment)
     return Strike.objects.filter(running, record=record, voided_at=None, starts_at__lte=moment)

@@ -4,12 +4,23 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import AuditEvent, Organisation, User
 from moderation.enforcement import Step
-from moderation.models import CareEntry, CommunityItem, Conflict, Dispute, EnforcementAction
+from moderation.models import (
+    Approval,
+    CareEntry,
+    CommunityItem,
+    ConductRecord,
+    Conflict,
+    Dispute,
+    EnforcementAction,
+)
 from moderation.services import interim
+from newapi.kernel import clock
 from tests import cast
 from tests.admin import pages
 from tests.moderation import desk
@@ -104,3 +115,31 @@ def test_an_interim_measure_is_renewed_once_and_ended_on_its_page(boss: Client, 
     assert pages.send(boss, pages.act(measure, "release")).status_code == 302
     assert EnforcementAction.objects.get(pk=measure.pk).state == "lifted"
     assert pages.act(measure, "release") not in pages.text(boss.get(pages.change(measure)))
+
+
+def test_points_of_conduct_are_summed_by_the_clock_and_by_one_question_for_the_whole_list(
+    boss: Client, acme: Organisation, root: User
+) -> None:
+    desk.decide(desk.in_review(acme, root), root)
+    boss.get(pages.list_of(ConductRecord))
+    with CaptureQueriesContext(connection) as few:
+        assert [row.sum for row in boss.get(pages.list_of(ConductRecord)).context["cl"].result_list] == [2]
+    for name in ("initech", "hooli", "stark"):
+        ConductRecord.objects.create(organisation=cast.organisation(name, owner=root))
+    with CaptureQueriesContext(connection) as many:
+        assert boss.get(pages.list_of(ConductRecord)).status_code == 200
+    assert len(many) == len(few)
+    with clock.at(clock.now() + timedelta(days=181)):
+        assert {row.sum for row in boss.get(pages.list_of(ConductRecord)).context["cl"].result_list} == {0}
+
+
+def test_an_approval_in_force_is_shown_though_many_newer_ones_are_over(
+    boss: Client, acme: Organisation, root: User
+) -> None:
+    now = clock.now()
+    over = {"state": "approved", "starts_at": now - timedelta(days=9), "ends_at": now - timedelta(days=1)}
+    one = {"organisation": acme, "kind": "label_opt_out", "requested_by": root, "decided_by": root}
+    holds = {**over, "ends_at": None, "requested_at": now - timedelta(days=30)}
+    Approval.objects.create(**one, **holds, purpose="Subtitles")
+    Approval.objects.bulk_create(Approval(**one, **over, purpose="Long ago") for _ in range(25))
+    assert "until revoked" in pages.text(boss.get(pages.change(acme)))

@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 import newapi.urls  # noqa: F401 - puts the admin site together
@@ -165,3 +167,17 @@ def test_whoever_may_only_look_publishes_nothing(staff: Staff) -> None:  # noqa:
     assert viewer.get(pages.list_of(CalendarVersion)).status_code == 200
     assert viewer.get(ADD).status_code == 403
     assert viewer.post(ADD, {"reason": pages.REASON}).status_code == 403
+
+
+def test_the_list_of_versions_asks_as_often_for_many_as_for_one(boss: Client, root: User) -> None:  # noqa: F811
+    def count() -> int:
+        with CaptureQueriesContext(connection) as asked:
+            assert "Counts" in pages.text(boss.get(pages.list_of(CalendarVersion)))
+        return len(asked)
+
+    pages.send(boss, ADD)
+    count()
+    few = count()
+    for country in ("DE", "FR", "CN"):
+        pages.send(boss, ADD, country=country)
+    assert (count(), CalendarVersion.objects.count()) == (few, 4)

@@ -524,6 +524,16 @@ def test_looking_at_ids_is_in_the_custody_log(at_desk: Client, acme: Organisatio
     assert json.loads(response.content) == {"request_ids": ["r-77"]}
 
 
+def test_why_somebody_checked_a_piece_is_in_the_custody_log(at_desk: Client, acme: Organisation, rex: User) -> None:
+    piece = stored(desk.in_review(acme, rex))
+    assert pages.send(at_desk, pages.act(piece, "check_file"), reason="The auditor asked").status_code == 302
+    assert piece.custody.get(act="checked").reason == "as it was stored (The auditor asked)"
+    auditor = desk.worker("aud", "auditor")
+    with pytest.raises(NotPermitted):
+        evidence.check(evidence=piece, actor=auditor, reason=REASON)
+    assert acts_of(piece) == ["stored", "checked"]
+
+
 def test_whoever_may_only_look_cannot_download_or_purge(client: Client, acme: Organisation) -> None:
     auditor = desk.worker("aud", "auditor")
     desk.grant(auditor, "moderation.view_evidence")
