@@ -67,10 +67,14 @@ def _page(request: HttpRequest, form: PackForm, *, may_take: bool) -> HttpRespon
 
 def _archive(request: HttpRequest, data: dict[str, Any]) -> FileResponse:
     """Made into a file that is gone with the answer. That it left the house is on record."""
-    # Closed by the response.
+    # Closed by the response, or here when there is none.
     file = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES_MAX)  # noqa: SIM115
     span = {"starts_at": _midnight(data["first"]), "ends_at": _midnight(data["after"])}
-    counts = compliance_pack.write(file, **span, user=actor_of(request))
+    try:
+        counts = compliance_pack.write(file, **span, user=actor_of(request))
+    except Exception:
+        file.close()
+        raise
     audit.record(
         actor=actor_of(request),
         action="compliance_pack.export",

@@ -170,6 +170,22 @@ def test_a_period_that_makes_no_sense_or_is_too_large_is_said(
     assert not AuditEvent.objects.filter(action="compliance_pack.export").exists()
 
 
+@pytest.mark.parametrize(
+    ("bound", "most", "words"),
+    [("CHARACTERS_MAX", 100, "more than 100 characters"), ("SECONDS_MAX", 0.0, "longer than 0 seconds")],
+)
+def test_an_archive_that_grows_too_large_or_takes_too_long_ends_with_a_clear_word(
+    bound: str, most: float, words: str, boss: Client, acme: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compliance_pack, bound, most)
+    desk.case_of(acme)
+    first, after = clock.today() - DAY, clock.today() + DAY
+    page = unescape(pages.text(boss.post(URL, {"first": str(first), "after": str(after), "reason": pages.REASON})))
+    assert words in page
+    assert "Choose a shorter one" in page
+    assert not AuditEvent.objects.filter(action="compliance_pack.export").exists()
+
+
 @pytest.mark.req("DSH-08")
 def test_whoever_may_not_see_all_parts_takes_no_archive(staff: Staff) -> None:
     assert staff("moderation.view_case").get(URL).status_code == 403
