@@ -71,6 +71,10 @@ def record(
 def audit_case(
     *, case: Case, actor: User | None, action: str, reason: str, changes: Mapping[str, Any] | None = None
 ) -> None:
-    """The audit row of an act. Of a sealed case it tells that something was done, not why."""
-    shown = SEALED_REASON if case.category.is_sealed else reason
-    audit.record(actor=actor, action=action, target=case, reason=shown, changes=changes)
+    """The audit row of an act on a case."""
+    audit.record(actor=actor, action=action, target=case, reason=told_outside(case, reason), changes=changes)
+
+
+def told_outside(case: Case, reason: str) -> str:
+    """A reason as it stands outside of the case's own story: of a sealed one that something was done, not why."""
+    return SEALED_REASON if case.category.is_sealed else reason

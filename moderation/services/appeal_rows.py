@@ -62,7 +62,7 @@ def tell(appeal: Appeal, actor: User | None, act: str, what: str, reason: str, *
         after=f"{appeal.reference}: {what}",
         reason=reason,
     )
-    shown = acts.SEALED_REASON if case.category.is_sealed else reason
+    shown = acts.told_outside(case, reason)
     audit.record(
         actor=actor,
         action=f"appeal.{act}",

@@ -45,7 +45,7 @@ def purge(*, report: Report, actor: User | None, reason: str) -> Report:
         setattr(report, name, value)
     after = f"{report.reference}: purged sha256 {bytes(report.description_digest).hex()}"
     events.append(case=case, kind=CaseEvent.Kind.REPORT, actor=actor, after=after, reason=reason)
-    shown = acts.SEALED_REASON if case.category.is_sealed else reason
+    shown = acts.told_outside(case, reason)
     audit.record(actor=actor, action="report.purge", target=report, reason=shown)
     _forget(report.reporter)
     return report

@@ -88,7 +88,7 @@ def set_category(
             # Raised to L1, its restrictions cut the streams that run.
             epochs.bump(organisation_id=case.organisation_id)
     # What was sealed stays so on record, also after it was taken out.
-    shown = acts.SEALED_REASON if seen.category.is_sealed else reason
+    shown = acts.told_outside(seen, reason)
     acts.audit_case(case=case, actor=actor, action="case.category", reason=shown, changes=changes)
     return case
 
