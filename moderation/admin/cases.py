@@ -29,7 +29,7 @@ from moderation.admin.deciding import Deciding
 from moderation.admin.policy import LEVEL_LABELS
 from moderation.admin.sealing import Sealing
 from moderation.models import Case, SlaClock
-from moderation.services import cases, moves
+from moderation.services import cases, moves, opening
 
 EVENTS_SHOWN_MAX = 200
 _STATE = {
@@ -172,7 +172,7 @@ class CaseAdmin(Sealing, Deciding, Merging, ReadOnlyAdmin):
             raise PermissionDenied
 
         def act(data: dict[str, Any]) -> HttpResponse:
-            case = cases.open_case(**{**data, "level": data["level"] or None}, actor=actor_of(request))
+            case = opening.open_case(**{**data, "level": data["level"] or None}, actor=actor_of(request))
             if not permissions.may_see(actor_of(request), case):
                 message = f"Opened {case.reference}. It is sealed: the child-safety team takes it from here."
                 return pages.done(request, message, pages.list_url(Case))

@@ -16,9 +16,9 @@ from moderation.admin.case_forms import SeenForm
 from moderation.enforcement import MEASURES, Step, measure_of
 from moderation.models import Case, Decision, Demand, EnforcementAction, PolicyCategory
 from moderation.services import demands, ladder, restrictions
-from moderation.services.decisions import FACTS_MAX, Proposal
 from moderation.services.demands import Asked
 from moderation.services.interim import KINDS as INTERIM_KINDS
+from moderation.services.proposals import FACTS_MAX, Proposal
 
 _Kind = EnforcementAction.Kind
 ROWS = 3

@@ -16,7 +16,7 @@ from accounts.admin.requests import actor_of
 from moderation import permissions
 from moderation.admin.sealing import Sealing
 from moderation.models import Demand
-from moderation.services import demands
+from moderation.services import demand_ends, demands
 
 _STATE = {
     "Open": "info",
@@ -75,17 +75,17 @@ class DemandAdmin(Sealing, ReadOnlyAdmin):
     @action(description="Accept", icon="done", permissions=["judge"], variant=ActionVariant.PRIMARY)
     def accept(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """It is enough."""
-        return self._act(request, object_id, "Accept", lambda told: demands.judge(accepted=True, **told))
+        return self._act(request, object_id, "Accept", lambda told: demand_ends.judge(accepted=True, **told))
 
     @action(description="Not enough", icon="close", permissions=["judge"], variant=ActionVariant.DANGER)
     def reject(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """It is not."""
-        return self._act(request, object_id, "Not enough", lambda told: demands.judge(accepted=False, **told))
+        return self._act(request, object_id, "Not enough", lambda told: demand_ends.judge(accepted=False, **told))
 
     @action(description="Withdraw", icon="undo", permissions=["judge"])
     def withdraw(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Nothing is asked any more."""
-        return self._act(request, object_id, "Withdraw", lambda told: demands.withdraw(**told))
+        return self._act(request, object_id, "Withdraw", lambda told: demand_ends.withdraw(**told))
 
     def _act(self, request: HttpRequest, object_id: str, what: str, do: Any) -> HttpResponse:
         demand: Demand = self.object_or_404(request, object_id)

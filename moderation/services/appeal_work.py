@@ -10,7 +10,7 @@ from moderation import permissions
 from moderation.errors import IllegalMove
 from moderation.models import Appeal, Decision, SlaClock
 from moderation.services import acts, appeal_reviewers, appeal_rows, confidential, conflicts, overrides, sla, stays
-from moderation.services.decisions import Proposal
+from moderation.services.proposals import Proposal
 from newapi.kernel import clock
 
 _State = Appeal.State

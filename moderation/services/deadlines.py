@@ -8,7 +8,7 @@ from accounts.models import Notice
 from accounts.services import notices as messages
 from moderation.models import Case, CaseEvent, Demand, PolicyCategory
 from moderation.models.policy import Level
-from moderation.services import cases, demands, events, rounds
+from moderation.services import demand_ends, demands, events, opening, rounds
 from newapi.kernel import clock
 
 _State, _Kind = Demand.State, Demand.Kind
@@ -43,12 +43,12 @@ def _overdue(demand: Demand) -> bool:
     text = f"{demand.reference}: overdue"
     events.append(case=demand.case, kind=CaseEvent.Kind.DEMAND, after=text, at=demand.due_at)
     # As it is now: another demand of the same case may have moved it a moment ago.
-    case = demands.case_of(demand)
+    case = demand_ends.case_of(demand)
     if demand.kind in demands.REMEDIES and case.state == Case.State.REMEDIATION:
-        demands.back_to_review(demand, case)
+        demand_ends.back_to_review(demand, case)
     elif demand.kind == _Kind.EXPLANATION:
         _open_unexplained(demand)
-    demands.go_on(demand)
+    demand_ends.go_on(demand)
     _escalate(demand)
     return True
 
@@ -74,7 +74,7 @@ def _open_unexplained(demand: Demand) -> None:
     category = PolicyCategory.objects.in_force().filter(code=UNEXPLAINED).first()
     if category is None:
         return
-    cases.open_case(
+    opening.open_case(
         organisation=demand.organisation,
         category=category,
         level=Level.L3,

@@ -4,44 +4,23 @@ Nothing takes effect before it is issued, but for the suspension of an L1, which
 is a decision of its own that replaces the old one: see `overrides`.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from uuid import uuid4
 
-from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from accounts.models import User
 from moderation.enforcement import Step
 from moderation.errors import IllegalMove
-from moderation.models import Case, CaseEvent, Decision, Demand, EnforcementAction, PolicyCategory
+from moderation.models import Case, CaseEvent, Decision, EnforcementAction
 from moderation.models.policy import Level
-from moderation.services import acts, cases, confidential, conflicts, effects, interim, ladder, measures, versions
-from moderation.services.demands import Asked
+from moderation.services import acts, cases, conflicts, effects, interim, ladder, measures, proposals, versions
 from moderation.services.moves import Act
+from moderation.services.proposals import Proposal
 from newapi.kernel import clock
 
 _State, _Finding = Decision.State, Decision.Finding
-FACTS_MAX = 10_000
-ASKS_MAX = 5
 L1_CANNOT_WAIT = "L1: suspended at once, as the policy says."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposal:
-    """What somebody proposes to decide. facts are for the organisation, private_reasoning for colleagues."""
-
-    finding: str
-    category: PolicyCategory
-    facts: str
-    further: Sequence[PolicyCategory] = ()
-    private_reasoning: str = ""
-    steps: Sequence[Step] = ()
-    demands: Sequence[Asked] = ()
-    deviation_reason: str = ""
-    no_notice: str = ""
-    no_notice_reason: str = ""
-    is_automated: bool = False
 
 
 @transaction.atomic
@@ -51,7 +30,7 @@ def propose(*, case: Case, proposal: Proposal, expected_version: int, actor: Use
         raise IllegalMove("Nobody knows yet whom this case is about. Say so first.")
     # Before anything else: what is recommended depends on what has changed.
     versions.seen(case, expected_version)
-    check(case, proposal, actor=actor)
+    proposals.check(case, proposal, actor=actor)
     cases.move(
         case=case,
         to=Case.State.PROPOSED,
@@ -107,39 +86,6 @@ def cancel(*, decision: Decision, actor: User, reason: str) -> Decision:
 def send_back(*, decision: Decision, actor: User, reason: str) -> Decision:
     """End a proposal that was not decided; the case is in review again."""
     return _back(decision, _State.PROPOSED, actor, reason)
-
-
-def check(case: Case, proposal: Proposal, *, actor: User) -> None:
-    """Raises ValidationError or NotPermitted for what nobody, or not this person, may propose."""
-    if proposal.finding not in _Finding.values:
-        raise ValidationError({"finding": "Say whether it is a violation."})
-    if not proposal.facts.strip() or len(proposal.facts) > FACTS_MAX:
-        raise ValidationError({"facts": f"Tell the facts, in at most {FACTS_MAX:,} characters."})
-    confidential.check(case, proposal.facts, *(asked.text for asked in proposal.demands))
-    if proposal.finding == _Finding.NO_VIOLATION:
-        if proposal.steps or proposal.demands or proposal.further:
-            raise ValidationError("Where nothing was found, nothing follows.")
-        return
-    for category in (proposal.category, *proposal.further):
-        if not category.is_in_force:
-            raise ValidationError({"category": f"{category.code} is retired or not in force here."})
-    if proposal.category.code in ladder.CATCH_ALL and len(proposal.facts.strip()) < ladder.NARRATIVE_MIN:
-        raise ValidationError(
-            {"facts": f"{proposal.category.code} names nothing: tell in {ladder.NARRATIVE_MIN} characters or more why."}
-        )
-    ladder.check(case, proposal.steps, actor=actor, deviation_reason=proposal.deviation_reason)
-    if len(proposal.demands) > ASKS_MAX:
-        raise ValidationError(f"At most {ASKS_MAX} demands.")
-    for asked in proposal.demands:
-        asked.check()
-    removes = any(step.kind == EnforcementAction.Kind.CONTENT_REMOVAL for step in proposal.steps)
-    if removes and not any(asked.kind == Demand.Kind.DELETION for asked in proposal.demands):
-        # What was published is in the organisation's hands: the demand, with its due date, is the measure.
-        raise ValidationError("Removal of content: ask for the deletion, and say of what, and by when.")
-    if proposal.no_notice and not proposal.no_notice_reason.strip():
-        raise ValidationError({"no_notice_reason": "Say why there is no notice before it takes effect."})
-    if proposal.no_notice and proposal.no_notice not in Decision.NoNotice.values:
-        raise ValidationError({"no_notice": "Choose one of the exceptions."})
 
 
 def write(case: Case, proposal: Proposal, **values: object) -> Decision:

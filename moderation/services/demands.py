@@ -1,4 +1,4 @@
-"""Demands: what an organisation is asked because of a case, what it answers, and what becomes of a silence."""
+"""Demands: what an organisation is asked because of a case. What becomes of them says `demand_ends`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,9 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.models import Membership, User
-from accounts.permissions import Right
-from accounts.permissions import may as member_may
-from accounts.services import audit
+from accounts.models import User
 from moderation import permissions
-from moderation.errors import IllegalMove, NotPermitted
+from moderation.errors import IllegalMove
 from moderation.models import Case, CaseEvent, Decision, Demand, SlaPause
 from moderation.services import acts, cases, confidential, conflicts, notices, sla, versions
 from moderation.services.moves import Act
@@ -44,7 +41,7 @@ class Asked:
             raise ValidationError("A decision asks for a correction or a deletion.")
         if not 1 <= self.days <= DAYS_MAX:
             raise ValidationError(f"Ask for it within 1 to {DAYS_MAX} days.")
-        _check_text(self.text)
+        check_text(self.text)
 
 
 @transaction.atomic
@@ -97,7 +94,7 @@ def write(
     **values: object,
 ) -> Demand:  # fmt: skip
     """Save a demand under a reference of its own and tell the organisation. For acts that have checked who may."""
-    _check_text(text)
+    check_text(text)
     now = clock.now()
     if timezone.is_naive(due_at) or not now < due_at <= now + timedelta(days=DAYS_MAX):
         raise ValidationError({"due_at": f"Due in the future, within {DAYS_MAX} days, and with a time zone."})
@@ -117,107 +114,18 @@ def write(
     demand.save()
     demand.reference = f"Q-{now.year}-{demand.pk:06d}"
     demand.save(update_fields=["reference"])
-    _tell(demand, actor, f"{demand.get_kind_display()} by {due_at:%Y-%m-%d}", demand.text)
+    tell(demand, actor, f"{demand.get_kind_display()} by {due_at:%Y-%m-%d}", demand.text)
     notices.of_demand(demand=demand)
     return demand
 
 
-@transaction.atomic
-def answer(*, demand: Demand, text: str, user: User, address: str | None = None) -> Demand:
-    """Answer for the organisation, by one of its owners or admins; also when it is late.
-
-    Raises NotPermitted, IllegalMove when nothing is asked any more, ValidationError.
-    """
-    member = Membership.objects.filter(organisation=demand.organisation, user=user).first()
-    if member is None or not member_may(member, Right.ANSWER_CASES):
-        raise NotPermitted("Only owners and admins of the organisation answer.")
-    _check_text(text)
-    values = {"state": _State.ANSWERED, "answer": text.strip(), "answered_by": user, "answered_at": clock.now()}
-    _claim(demand, (_State.OPEN, _State.OVERDUE), **values)
-    # Not by acts.record: what the organisation says is no act of the desk.
-    _tell(demand, None, "answered", demand.answer)
-    audit.record(
-        actor=user, action="demand.answer", target=demand, reason="The answer is in the demand.", address=address
-    )
-    go_on(demand)
-    return demand
-
-
-@transaction.atomic
-def judge(*, demand: Demand, accepted: bool, actor: User, reason: str) -> Demand:
-    """Say whether an answer is enough. The last remedy accepted, the case is decided. Raises as `ask` does."""
-    case = _check_actor(demand, actor, reason)
-    to = _State.ACCEPTED if accepted else _State.REFUSED
-    _claim(demand, (_State.ANSWERED,), state=to, judged_by=actor, judged_at=clock.now())
-    _tell(demand, actor, demand.get_state_display().lower(), reason)
-    if not accepted and case.state == Case.State.REMEDIATION:
-        back_to_review(demand, case)
-    elif case.state == Case.State.REMEDIATION and not _remedies_pend(demand):
-        cases.move(case=case, to=Case.State.DECIDED, act=Act.ASK, actor=actor, reason="What was asked has been done.")
-    return demand
-
-
-@transaction.atomic
-def withdraw(*, demand: Demand, actor: User, reason: str) -> Demand:
-    """Ask no longer. Raises as `ask` does."""
-    case = _check_actor(demand, actor, reason)
-    drop(demand=demand, actor=actor, reason=reason)
-    if case.state == Case.State.REMEDIATION and not _remedies_pend(demand):
-        cases.move(case=case, to=Case.State.DECIDED, act=Act.ASK, actor=actor, reason="Nothing is asked any more.")
-    go_on(demand)
-    return demand
-
-
-def drop(*, demand: Demand, actor: User, reason: str) -> None:
-    """Withdraw a demand as part of another act, which has checked who may."""
-    _claim(demand, PENDING, state=_State.WITHDRAWN, judged_by=actor, judged_at=clock.now())
-    _tell(demand, actor, "withdrawn", reason)
-
-
-def case_of(demand: Demand) -> Case:
-    """The case of a demand as it is now."""
-    return Case.objects.select_related("category", "organisation", "assignee").get(pk=demand.case_id)
-
-
-def _check_actor(demand: Demand, actor: User, reason: str) -> Case:
-    acts.require_reason(reason)
-    case = case_of(demand)
-    acts.require(case=case, actor=actor, anyone_with=(permissions.REVIEW,), to="judge an answer")
-    conflicts.refuse(case=case, actor=actor)
-    return case
-
-
-def _claim(demand: Demand, before: Sequence[str], **values: object) -> None:
-    if not Demand.objects.filter(pk=demand.pk, state__in=before).update(**values):
-        raise IllegalMove("This was answered, judged or withdrawn meanwhile. Look at it again.")
-    for name, value in values.items():
-        setattr(demand, name, value)
-
-
-def _remedies_pend(demand: Demand) -> bool:
-    return Demand.objects.filter(case=demand.case_id, kind__in=REMEDIES, state__in=PENDING).exists()
-
-
-def go_on(demand: Demand) -> None:
-    """A case that waited for information is in review again once none is open."""
-    case = case_of(demand)
-    waits = Demand.objects.filter(case=case, kind=_Kind.INFORMATION, state=_State.OPEN).exists()
-    if case.state == Case.State.AWAITING_USER and not waits:
-        reason = f"{demand.reference}: {demand.get_state_display().lower()}."
-        cases.move(case=case, to=Case.State.IN_REVIEW, act=Act.ASK, actor=None, reason=reason)
-
-
-def back_to_review(demand: Demand, case: Case) -> None:
-    """A remedy was not met: a person judges what follows."""
-    reason = f"{demand.reference} was not met: a suspension is to be considered."
-    cases.move(case=case, to=Case.State.IN_REVIEW, act=Act.MOVE, actor=None, reason=reason)
-
-
-def _check_text(text: str) -> None:
+def check_text(text: str) -> None:
+    """Raises ValidationError for what says nothing, or too much."""
     if not text.strip() or len(text) > TEXT_MAX:
         raise ValidationError({"text": f"Say it, in at most {TEXT_MAX:,} characters."})
 
 
-def _tell(demand: Demand, actor: User | None, what: str, text: str) -> None:
+def tell(demand: Demand, actor: User | None, what: str, text: str) -> None:
+    """Append what became of a demand to the story of its case. `text` is what was said."""
     after = f"{demand.reference}: {what}"
     acts.record(case=demand.case, kind=CaseEvent.Kind.DEMAND, actor=actor, after=after, reason=text)

@@ -14,7 +14,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.models import Organisation, User
 from moderation.models import Appeal, Case, PolicyCategory
-from moderation.services import cases, sla
+from moderation.services import opening, sla
 from newapi.kernel import clock
 
 # Whoever comes second waits for the first, so that more than a few tries mean that something is wrong.
@@ -42,16 +42,16 @@ def open_or_join(
     """The case that something belongs to, and whether it was opened for it.
 
     A case that is joined keeps the earliest receipt, and its level. One that is opened follows the last case of the
-    same organisation and category, if there was one; `about` is what cases.open_case is told besides, such as api_key.
+    same organisation and category, if there was one; `about` is what opening.open_case is told besides, as api_key.
     `like` is what has to hold of a case to be joined besides; without an organisation it is needed, else none is
-    joined. Raises as cases.open_case does, and CaseBusy.
+    joined. Raises as opening.open_case does, and CaseBusy.
     """
     lock([category.pk])
     moment = received_at or clock.now()
     joined = _join(joinable(organisation=organisation, category=category, like=like), moment)
     if joined is not None:
         return joined, False
-    case = cases.open_case(
+    case = opening.open_case(
         organisation=organisation,
         category=category,
         summary=summary,

@@ -26,7 +26,7 @@ from moderation.models import (
     Signal,
 )
 from moderation.models.policy import Level
-from moderation.services import acts, cases, conflicts, evidence, joining, sla, versions
+from moderation.services import acts, cases, conflicts, evidence, joining, opening, sla, versions
 from moderation.services.moves import Act
 
 _Kind = CaseEvent.Kind
@@ -89,7 +89,7 @@ def split(
     require_open(seen, to="be split")
     taken = _taken_from(seen, reports)
     worse = Level(seen.level).is_worse_than(seen.category.level)
-    part = cases.open_case(
+    part = opening.open_case(
         organisation=seen.organisation,
         category=seen.category,
         summary=f"Taken out of {seen.reference}. What is said stands in its reports.",

@@ -7,9 +7,20 @@ from accounts.models import User
 from moderation import permissions
 from moderation.errors import IllegalMove
 from moderation.models import Case, CaseEvent, Decision, Demand
-from moderation.services import acts, cases, conflicts, decisions, demands, effects, measures, stays, strikes
-from moderation.services.decisions import Proposal
+from moderation.services import (
+    acts,
+    cases,
+    conflicts,
+    decisions,
+    demand_ends,
+    effects,
+    measures,
+    proposals,
+    stays,
+    strikes,
+)
 from moderation.services.moves import Act
+from moderation.services.proposals import Proposal
 from newapi.kernel import clock
 
 _State, _Finding = Decision.State, Decision.Finding
@@ -31,7 +42,7 @@ def override(*, decision: Decision, proposal: Proposal, actor: User, reason: str
         raise IllegalMove("This decision does not count any more.")
     decision.state = _State.OVERRIDDEN
     _check_milder(decision, proposal)
-    decisions.check(case, proposal, actor=actor)
+    proposals.check(case, proposal, actor=actor)
     now = clock.now()
     new = decisions.write(
         case, proposal, state=_State.ISSUED, overrides=decision, proposed_by=actor, decided_by=actor, decided_at=now
@@ -79,7 +90,7 @@ def _modify(old: Decision, new: Decision, case: Case, actor: User, reason: str) 
 
 def _withdraw_demands(decision: Decision, actor: User, reason: str) -> None:
     for demand in decision.demands.filter(state__in=(Demand.State.OPEN, Demand.State.ANSWERED, Demand.State.OVERDUE)):
-        demands.drop(demand=demand, actor=actor, reason=reason)
+        demand_ends.drop(demand=demand, actor=actor, reason=reason)
 
 
 def _check_milder(decision: Decision, proposal: Proposal) -> None:

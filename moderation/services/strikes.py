@@ -16,7 +16,7 @@ from accounts.services import notices
 from moderation.enforcement import Step
 from moderation.models import Case, CaseEvent, ConductRecord, Decision, EnforcementAction, Strike
 from moderation.models.policy import Level
-from moderation.services import acts, cases, measures
+from moderation.services import acts, measures, opening
 from newapi.kernel import clock
 
 _Kind = EnforcementAction.Kind
@@ -172,7 +172,7 @@ def _covered(step: Step, actions: Iterable[EnforcementAction]) -> bool:
 def _propose_termination(strike: Strike) -> None:
     """A case of its own for the leads: points alone never close an account."""
     decision = strike.decision
-    case = cases.open_case(
+    case = opening.open_case(
         organisation=decision.case.organisation,
         category=decision.category,
         level=Level.L2 if Level(decision.category.level) is not Level.L1 else None,

@@ -9,7 +9,7 @@ from moderation import permissions
 from moderation.errors import IllegalMove
 from moderation.models import Case, CaseEvent, PolicyCategory, Report
 from moderation.models.policy import Level
-from moderation.services import acts, cases, conflicts, joining, merging, sla, versions
+from moderation.services import acts, conflicts, joining, merging, opening, sla, versions
 
 _Kind = CaseEvent.Kind
 _WORK = (permissions.TRIAGE, permissions.REVIEW)
@@ -40,7 +40,7 @@ def set_subject(
     if api_key is not None:
         project, user = project or api_key.project, user or api_key.user
     values = {"organisation": organisation, "user": user, "project": project, "api_key": api_key}
-    cases.check_subject(Case(**values))
+    opening.check_subject(Case(**values))
     if seen.organisation_id not in (None, organisation.pk) and _has_effects(seen):
         raise IllegalMove("Measures against the other organisation are in force: lift them first.")
     told = [_named(seen), " · ".join(str(one) for one in (organisation, user, project, api_key) if one)]

@@ -12,7 +12,7 @@ from channels.models import Channel, Model
 from moderation import policy
 from moderation.detectors import seeds
 from moderation.models import Approval, DetectorRule, HumanReview, PolicyCategory
-from moderation.services import approvals, blocks, cases, restrictions, signals
+from moderation.services import approvals, blocks, opening, restrictions, signals
 from moderation.services.signals import Subject
 from newapi.kernel import clock
 from tests import cast
@@ -66,7 +66,7 @@ def furnish(acme: Organisation, ben: User, raw_key: str, channel: Channel, model
         # A transactional test before this one has emptied the tables, what migrations had put there as well.
         policy.seed(PolicyCategory)
     category = PolicyCategory.objects.filter(is_sealed=False, level="L2").first()
-    case = cases.open_case(
+    case = opening.open_case(
         organisation=acme, category=category, summary="Odd traffic", source="staff", actor=root, reason=REASON
     )
     house_of_time.fill(case=case, actor=root)

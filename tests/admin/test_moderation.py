@@ -10,7 +10,7 @@ from django.test import Client
 
 from accounts.models import APIKey, AuditEvent, Organisation, User
 from moderation.models import Case, CaseEvent, PolicyCategory, Restriction, Unsealing
-from moderation.services import cases
+from moderation.services import opening
 from moderation.services import sealed as unsealing
 from newapi.kernel import clock
 from tests import cast
@@ -26,7 +26,7 @@ def severe(db: None) -> PolicyCategory:
 @pytest.fixture
 def case(acme: Organisation, severe: PolicyCategory, root: User) -> Case:
     """An open case about Acme."""
-    return cases.open_case(
+    return opening.open_case(
         organisation=acme, category=severe, summary="Odd traffic", source="staff", actor=root, reason=pages.REASON
     )
 

@@ -7,8 +7,8 @@ from django.contrib.auth.models import Group, Permission
 from accounts.models import Organisation, User
 from moderation.enforcement import Step
 from moderation.models import Case, CaseEvent, Decision, PolicyCategory, Report, SlaClock
-from moderation.services import cases, conflicts, decisions, ladder, reports
-from moderation.services.decisions import Proposal
+from moderation.services import cases, conflicts, decisions, ladder, opening, reports
+from moderation.services.proposals import Proposal
 from newapi.kernel import clock
 from tests import cast
 
@@ -94,7 +94,7 @@ def case_of(
     user: User | None = None,
 ) -> Case:
     """A new case, opened by a job of the platform unless somebody is named. PA-RATE is an L3."""
-    return cases.open_case(
+    return opening.open_case(
         organisation=organisation,
         category=category(code),
         summary="Keys rotated every minute.",

@@ -11,7 +11,7 @@ from moderation.enforcement import Step
 from moderation.errors import CaseError, IllegalMove, NotPermitted, VersionConflict
 from moderation.models import Appeal, Case, CaseNotice, Decision, PolicyDocument, Restriction, SlaClock, Strike
 from moderation.services import appeal_window, appeals, cases, conflicts, decisions, delivery
-from moderation.services.decisions import Proposal
+from moderation.services.proposals import Proposal
 from newapi.kernel import clock
 from tests import cast
 from tests.moderation import desk

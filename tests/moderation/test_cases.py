@@ -10,7 +10,7 @@ from django.db import Error, connection, transaction
 from accounts.models import AuditEvent, Organisation, User
 from moderation.errors import IllegalMove, NotPermitted, VersionConflict
 from moderation.models import Case, CaseEvent
-from moderation.services import cases
+from moderation.services import cases, opening
 from newapi.kernel import clock
 from tests import cast
 from tests.moderation import desk
@@ -99,7 +99,7 @@ def test_a_case_is_not_received_in_the_future_or_nowhere(acme: Organisation, rec
 def test_nonsense_opens_nothing(acme: Organisation, change: dict[str, str]) -> None:
     words = {"summary": "Keys", "source": "staff", "reason": "Seen", "level": None, **change}
     with pytest.raises(ValidationError):
-        cases.open_case(organisation=acme, category=desk.category("PA-RATE"), actor=None, **words)
+        opening.open_case(organisation=acme, category=desk.category("PA-RATE"), actor=None, **words)
     assert not Case.objects.exists()
     assert not AuditEvent.objects.filter(action="case.open").exists()
 

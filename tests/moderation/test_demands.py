@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from accounts.models import Notice, Organisation, Role, User
 from moderation.errors import CaseError, IllegalMove, NotPermitted, VersionConflict
 from moderation.models import Case, Decision, Demand, PolicyCategory, SlaPause
-from moderation.services import deadlines, demands
+from moderation.services import deadlines, demand_ends, demands
 from moderation.services.demands import Asked
 from newapi.kernel import clock
 from tests import cast
@@ -47,7 +47,7 @@ def test_a_question_lets_the_resolution_clock_alone_stand_still_until_it_is_answ
     assert [pause.sla.kind for pause in SlaPause.objects.filter(sla__case=case, ended_at=None)] == ["resolution"]
     before = desk.clock_of(case, "resolution").due_at
     with clock.shifted(8 * DAY):
-        demands.answer(demand=demand, text="Our nightly batch.", user=ada)
+        demand_ends.answer(demand=demand, text="Our nightly batch.", user=ada)
     assert state_of(demand) == ("answered", "in_review")
     assert not SlaPause.objects.filter(ended_at=None).exists()
     assert desk.clock_of(case, "resolution").due_at > before
@@ -65,9 +65,9 @@ def test_an_l1_is_asked_too_but_its_clock_runs_on(acme: Organisation, lea: User)
 def test_the_case_goes_on_only_when_the_last_question_is_answered(acme: Organisation, ada: User, rex: User) -> None:
     case = desk.in_review(acme, rex)
     first, second = asked(case, rex), asked(case, rex)
-    demands.answer(demand=first, text="Our batch.", user=ada)
+    demand_ends.answer(demand=first, text="Our batch.", user=ada)
     assert state_of(second) == ("open", "awaiting_user")
-    demands.withdraw(demand=second, actor=rex, reason="Answered by the first")
+    demand_ends.withdraw(demand=second, actor=rex, reason="Answered by the first")
     assert state_of(second) == ("withdrawn", "in_review")
 
 
@@ -78,28 +78,28 @@ def test_owners_and_admins_answer_and_nobody_else(acme: Organisation, rex: User,
     cast.member(acme, person, role)
     for stranger in (gus, rex):
         with pytest.raises(NotPermitted):
-            demands.answer(demand=demand, text="It was us", user=stranger)
+            demand_ends.answer(demand=demand, text="It was us", user=stranger)
     if role in (Role.OWNER, Role.ADMIN):
-        demands.answer(demand=demand, text="It was us", user=person)
+        demand_ends.answer(demand=demand, text="It was us", user=person)
     else:
         with pytest.raises(NotPermitted):
-            demands.answer(demand=demand, text="It was us", user=person)
+            demand_ends.answer(demand=demand, text="It was us", user=person)
     assert (Demand.objects.get(pk=demand.pk).state == "answered") == (role in (Role.OWNER, Role.ADMIN))
 
 
 @pytest.mark.req("MOD-17", "MOD-19")
 def test_a_remedy_that_is_accepted_ends_the_remediation(acme: Organisation, ada: User, rex: User) -> None:
     demand = remedy(acme, rex)
-    demands.answer(demand=demand, text="Done on Monday.", user=ada)
+    demand_ends.answer(demand=demand, text="Done on Monday.", user=ada)
     assert state_of(demand) == ("answered", "remediation")
-    demands.judge(demand=demand, accepted=True, actor=rex, reason="Seen in the log")
+    demand_ends.judge(demand=demand, accepted=True, actor=rex, reason="Seen in the log")
     assert state_of(demand) == ("accepted", "decided")
 
 
 def test_a_remedy_that_is_not_enough_brings_the_case_back(acme: Organisation, ada: User, rex: User) -> None:
     demand = remedy(acme, rex)
-    demands.answer(demand=demand, text="We thought about it.", user=ada)
-    demands.judge(demand=demand, accepted=False, actor=rex, reason="Nothing has changed")
+    demand_ends.answer(demand=demand, text="We thought about it.", user=ada)
+    demand_ends.judge(demand=demand, accepted=False, actor=rex, reason="Nothing has changed")
     assert state_of(demand) == ("refused", "in_review")
 
 
@@ -159,7 +159,7 @@ def test_after_a_deadline_the_organisation_can_still_answer(acme: Organisation, 
     with clock.shifted(8 * DAY):
         deadlines.sweep()
         demand.refresh_from_db()
-        demands.answer(demand=demand, text="Late, but done.", user=ada)
+        demand_ends.answer(demand=demand, text="Late, but done.", user=ada)
     assert Demand.objects.get(pk=demand.pk).state == "answered"
 
 
@@ -179,8 +179,8 @@ def test_an_explanation_that_runs_out_is_asked_for_again_before_once(acme: Organ
     case = desk.in_review(acme, rex)
     until = clock.now() + timedelta(days=60)
     demand = asked(case, rex, "explanation", scope="Contacts", valid_until=until)
-    demands.answer(demand=demand, text="With their consent.", user=ada)
-    demands.judge(demand=demand, accepted=True, actor=rex, reason="Good")
+    demand_ends.answer(demand=demand, text="With their consent.", user=ada)
+    demand_ends.judge(demand=demand, accepted=True, actor=rex, reason="Good")
     with clock.shifted(40 * DAY):
         assert deadlines.sweep() == 0
     with clock.shifted(50 * DAY):
@@ -243,8 +243,8 @@ def test_a_case_is_not_closed_while_something_is_asked(acme: Organisation, rex: 
 
 def test_whom_the_case_concerns_judges_no_answer(acme: Organisation, ada: User, rex: User, root: User) -> None:
     demand = remedy(acme, rex)
-    demands.answer(demand=demand, text="Done.", user=ada)
+    demand_ends.answer(demand=demand, text="Done.", user=ada)
     cast.member(acme, root)
     with pytest.raises(CaseError, match="may not work on this case"):
-        demands.judge(demand=demand, accepted=True, actor=root, reason="Fine")
+        demand_ends.judge(demand=demand, accepted=True, actor=root, reason="Fine")
     assert state_of(demand) == ("answered", "remediation")

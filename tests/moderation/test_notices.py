@@ -22,7 +22,7 @@ from moderation.services import (
     reports,
     templates,
 )
-from moderation.services.decisions import Proposal
+from moderation.services.proposals import Proposal
 from newapi.kernel import clock
 from tests import cast
 from tests.moderation import desk

@@ -20,8 +20,8 @@ from accounts.models import AuditEvent, Notice, Organisation, User
 from moderation import legal_fields, tasks
 from moderation.models import Appeal, Case, CaseEvent, CaseNotice, Demand, Report
 from moderation.services import appeals, decisions, demands, reports, transparency
-from moderation.services.decisions import Proposal
 from moderation.services.demands import Asked
+from moderation.services.proposals import Proposal
 from newapi.kernel import clock
 from newapi.portal import urls as portal
 from tests import cast

@@ -9,7 +9,7 @@ from accounts.models.retention import seed
 from accounts.services import retention
 from accounts.tasks import purge_expired
 from moderation.models import Signal
-from moderation.services import cases, signals
+from moderation.services import opening, signals
 from moderation.services.signals import Subject
 from newapi.kernel import clock
 from tests.moderation import desk
@@ -67,7 +67,7 @@ def test_signals_go_on_the_day_after_their_last_one_and_the_run_is_on_record(acm
 @pytest.mark.req("GW-15")
 def test_a_signal_of_a_case_stays_with_the_case(acme: Organisation, root: User) -> None:
     signal = notice(acme, "old:v1")
-    case = cases.open_case(
+    case = opening.open_case(
         organisation=acme,
         category=signal.category,
         summary="Odd traffic",

@@ -10,7 +10,7 @@ from accounts.models import NoticeRead
 from accounts.permissions import Right
 from accounts.services import notices as messages_service
 from moderation.models import Demand
-from moderation.services import appeals, demands
+from moderation.services import appeals, demand_ends
 from newapi.portal import standing_page
 from newapi.portal.appeal_forms import DemandForm
 from newapi.portal.pages import page
@@ -76,7 +76,7 @@ def demand(request: HttpRequest, seat: Seat, reference: str) -> HttpResponse:
 def _answered(request: HttpRequest, seat: Seat, asked: Demand, form: DemandForm) -> bool:
     address = request.META.get("REMOTE_ADDR")
     try:
-        demands.answer(demand=asked, text=form.cleaned_data["text"], user=seat.user, address=address)
+        demand_ends.answer(demand=asked, text=form.cleaned_data["text"], user=seat.user, address=address)
     except ValidationError as error:
         form.take_errors(error)
         return False
