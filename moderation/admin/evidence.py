@@ -22,7 +22,7 @@ from moderation.admin.evidence_forms import StoreForm
 from moderation.admin.sealing import Sealing, case_of, enter
 from moderation.errors import EvidenceBroken
 from moderation.models import Case, CustodyEntry, Evidence
-from moderation.services import evidence, evidence_rules
+from moderation.services import evidence, evidence_reading, evidence_rules
 
 _STATE = {"Kept": "success", "Purged": None}
 
@@ -57,7 +57,7 @@ class EvidenceAdmin(CaseActPages):
 
     def has_read_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Who reviews, or answers authorities."""
-        return permissions.may(actor_of(request), *evidence.READERS)
+        return permissions.may(actor_of(request), *evidence_reading.READERS)
 
     def has_purge_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Who may purge."""
@@ -74,7 +74,7 @@ class EvidenceAdmin(CaseActPages):
         response = super().change_view(request, object_id, form_url, extra_context)
         piece = self.get_object(request, object_id)
         if piece is not None and response.status_code == 200 and piece.kind == Evidence.Kind.IDS:
-            evidence.see(evidence=piece, actor=actor_of(request), address=address_of(request))
+            evidence_reading.see(evidence=piece, actor=actor_of(request), address=address_of(request))
         return response
 
     @display(description="Size", ordering="size")
@@ -156,11 +156,11 @@ class EvidenceAdmin(CaseActPages):
 
         def act(piece: Evidence, data: dict[str, Any]) -> HttpResponse:
             try:
-                contents = evidence.read(
+                contents = evidence_reading.read(
                     evidence=piece, actor=actor_of(request), reason=data["reason"], address=address_of(request)
                 )
             except EvidenceBroken:
-                evidence.check(
+                evidence_reading.check(
                     evidence=piece, actor=actor_of(request), reason=data["reason"], address=address_of(request)
                 )
                 raise
@@ -180,7 +180,7 @@ class EvidenceAdmin(CaseActPages):
         """Compare it with its hash."""
 
         def act(piece: Evidence, data: dict[str, Any]) -> HttpResponse:
-            problem = evidence.check(
+            problem = evidence_reading.check(
                 evidence=piece, actor=actor_of(request), reason=data["reason"], address=address_of(request)
             )
             if problem:

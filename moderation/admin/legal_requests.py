@@ -20,7 +20,7 @@ from moderation.admin.authority_forms import ReceiveForm
 from moderation.admin.sealing import enter
 from moderation.legal_fields import FIELDS
 from moderation.models import LegalRequest
-from moderation.services import legal_requests
+from moderation.services import legal_export, legal_requests
 
 _State = LegalRequest.State
 _LABELS = {
@@ -142,7 +142,7 @@ class LegalRequestAdmin(CaseActPages):
         """The one download that answers it."""
 
         def act(asked: LegalRequest, data: dict[str, Any]) -> HttpResponse:
-            export = legal_requests.answer(
+            export = legal_export.answer(
                 request=asked, actor=actor_of(request), reason=data["reason"], address=address_of(request)
             )
             return attachment(export.name, export.contents)

@@ -12,7 +12,7 @@ from accounts.models import APIKey, Organisation, User
 from moderation import permissions
 from moderation.errors import IllegalMove
 from moderation.models import CapturedCall, DataAccessGrant, DataRead
-from moderation.services import acts, data_access, sealed
+from moderation.services import acts, conflicts, data_access, sealed
 from newapi.kernel import clock, secrets
 
 # Of a request, and of an answer, in bytes; what is beyond is cut and said so.
@@ -67,7 +67,7 @@ def read(*, call: CapturedCall, actor: User, reason: str) -> Read:
     """
     acts.require_reason(reason)
     grant = DataAccessGrant.objects.select_related("organisation", "case__category").get(pk=call.grant_id)
-    data_access.require(actor, permissions.READ_CAPTURED, grant.organisation, grant.case)
+    conflicts.clear(actor, permissions.READ_CAPTURED, grant.organisation, grant.case)
     if grant.case is not None and not sealed.may_read(user=actor, case=grant.case):
         raise acts.refused(grant.case, actor, "Its case is sealed. Ask a colleague to let you read it.")
     call = CapturedCall.objects.select_for_update(of=("self",)).get(pk=call.pk)

@@ -48,9 +48,17 @@ def refuse(*, case: Case, actor: User) -> None:
         raise acts.refused(case, actor, f"You may not work on this case. {reason}")
 
 
-def refuse_about(*, organisation: Organisation, actor: User) -> None:
-    """The same for what is about an organisation, and about no case."""
-    if reason := _tie(organisation.pk, logins_of(actor)):
+def clear(actor: User, permission: str, organisation: Organisation, case: Case | None) -> None:
+    """For what is about an organisation, with a case or without: the permission, no conflict, and of a case sight.
+
+    Raises NotPermitted.
+    """
+    if not permissions.may(actor, permission):
+        raise NotPermitted(f"This needs the permission {permission}.")
+    if case is not None:
+        acts.require_sight(case=case, actor=actor)
+        refuse(case=case, actor=actor)
+    elif reason := _tie(organisation.pk, logins_of(actor)):
         raise NotPermitted(f"You may not work on this. {reason}")
 
 

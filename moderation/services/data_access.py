@@ -50,7 +50,7 @@ def ask(
     is_secret: the law forbids to tell the organisation. Raises NotPermitted, ValidationError.
     """
     acts.require_reason(reason)
-    require(actor, permissions.ASK_DATA_ACCESS, organisation, case)
+    conflicts.clear(actor, permissions.ASK_DATA_ACCESS, organisation, case)
     now = clock.now()
     grant = DataAccessGrant(
         reference=uuid4().hex[:20],
@@ -82,7 +82,7 @@ def approve(*, grant: DataAccessGrant, actor: User, reason: str, address: str | 
     Raises NotPermitted, IllegalMove when it was decided, revoked, or is over, or when its case is sealed by now.
     """
     acts.require_reason(reason)
-    require(actor, permissions.APPROVE_DATA_ACCESS, grant.organisation, grant.case)
+    conflicts.clear(actor, permissions.APPROVE_DATA_ACCESS, grant.organisation, grant.case)
     if grant.requested_by_id in conflicts.logins_of(actor):
         raise NotPermitted("Another person must approve what you have asked for.")
     now = clock.now()
@@ -109,7 +109,7 @@ def approve(*, grant: DataAccessGrant, actor: User, reason: str, address: str | 
 def revoke(*, grant: DataAccessGrant, actor: User, reason: str, address: str | None = None) -> DataAccessGrant:
     """End it, or decline it; what was captured is erased. Raises NotPermitted, IllegalMove."""
     acts.require_reason(reason)
-    require(actor, permissions.APPROVE_DATA_ACCESS, grant.organisation, grant.case)
+    conflicts.clear(actor, permissions.APPROVE_DATA_ACCESS, grant.organisation, grant.case)
     now = clock.now()
     if DataAccessGrant.objects.filter(pk=grant.pk, revoked_at=None).update(revoked_at=now) != 1:
         raise IllegalMove("It was revoked before.")
@@ -159,17 +159,6 @@ def _check(grant: DataAccessGrant) -> None:
     if wrong:
         raise ValidationError(wrong)
     grant.full_clean(exclude=["organisation", "api_key", "case", "requested_by"], validate_constraints=False)
-
-
-def require(actor: User, permission: str, organisation: Organisation, case: Case | None) -> None:
-    """The permission, no conflict, and of a case sight. Raises NotPermitted."""
-    if not permissions.may(actor, permission):
-        raise NotPermitted(f"This needs the permission {permission}.")
-    if case is None:
-        conflicts.refuse_about(organisation=organisation, actor=actor)
-    else:
-        acts.require_sight(case=case, actor=actor)
-        conflicts.refuse(case=case, actor=actor)
 
 
 def tell(grant: DataAccessGrant, actor: User | None, what: str, reason: str, address: str | None) -> None:

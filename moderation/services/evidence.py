@@ -11,10 +11,9 @@ from typing import Any
 
 from django.db import transaction
 
-from accounts.models import Notice, User
-from accounts.services import notices
+from accounts.models import User
 from moderation import permissions
-from moderation.errors import EvidenceBroken, IllegalMove
+from moderation.errors import IllegalMove
 from moderation.models import Case, CaseEvent, CustodyEntry, Evidence
 from moderation.models.policy import Level
 from moderation.services import (
@@ -24,13 +23,11 @@ from moderation.services import (
     evidence_files,
     evidence_rules,
     evidence_types,
-    sealed,
 )
 from newapi.kernel import clock
 
 _Act = CustodyEntry.Act
 WRITERS = (permissions.REVIEW, permissions.TRIAGE, permissions.HANDLE_LEGAL)
-READERS = (permissions.REVIEW, permissions.HANDLE_LEGAL)
 
 
 @transaction.atomic
@@ -85,30 +82,6 @@ def store_ids(
 
 
 @transaction.atomic
-def read(
-    *,
-    evidence: Evidence,
-    actor: User,
-    reason: str,
-    address: str | None = None,
-    act: CustodyEntry.Act = CustodyEntry.Act.TAKEN,
-) -> bytes:
-    """The contents, as they were stored; of ids, their canonical text. Writes the custody entry.
-
-    Raises NotPermitted, IllegalMove when it was purged, EvidenceBroken when it is not what was stored.
-    """
-    acts.require_reason(reason)
-    case = evidence.case
-    acts.require(case=case, actor=actor, anyone_with=READERS, to="read evidence")
-    if not sealed.may_read(user=actor, case=case):
-        raise acts.refused(case, actor, "It is sealed. Ask a colleague to let you read it.")
-    conflicts.refuse(case=case, actor=actor)
-    contents = _open(evidence)
-    evidence_custody.write(evidence=evidence, act=act, actor=actor, reason=_said(case, reason), address=address)
-    return contents
-
-
-@transaction.atomic
 def purge(*, evidence: Evidence, actor: User | None, reason: str, address: str | None = None) -> Evidence:
     """Erase the contents for good; the row stays as a tombstone with its hash. A job has no actor.
 
@@ -124,7 +97,7 @@ def purge(*, evidence: Evidence, actor: User | None, reason: str, address: str |
             raise IllegalMove(f"It cannot be purged: {why}")
         now = clock.now()
         mine = Evidence.objects.filter(pk=evidence.pk, purged_at=None)
-        told = _said(case, reason)[:500]
+        told = acts.told_outside(case, reason)[:500]
         if mine.update(purged_at=now, purged_by=actor, purge_reason=told, facts={}) != 1:
             raise IllegalMove("It was purged before.")
     evidence.purged_at, evidence.purged_by, evidence.purge_reason, evidence.facts = now, actor, told, {}
@@ -132,32 +105,6 @@ def purge(*, evidence: Evidence, actor: User | None, reason: str, address: str |
     _tell(evidence, "purged", actor=actor, reason=reason)
     transaction.on_commit(partial(evidence_files.erase, evidence))
     return evidence
-
-
-def check(*, evidence: Evidence, actor: User | None = None, reason: str = "", address: str | None = None) -> str:
-    """What is wrong with it, in words; empty when it is what was stored, or a proper tombstone. Writes it down.
-
-    A job has no actor and needs no reason. Raises NotPermitted, ValidationError.
-    """
-    if actor is not None:
-        acts.require_reason(reason)
-        acts.require(case=evidence.case, actor=actor, anyone_with=READERS, to="check evidence")
-    try:
-        problem = "" if evidence.purged_at else _checked(evidence)
-    except EvidenceBroken as broken:
-        problem = " ".join(broken.messages)
-    said = problem or "as it was stored"
-    if reason:
-        said = f"{said} ({_said(evidence.case, reason)})"[:500]
-    evidence_custody.write(evidence=evidence, act=_Act.CHECKED, actor=actor, reason=said, address=address)
-    if problem:
-        _alarm(evidence, problem)
-    return problem
-
-
-def see(*, evidence: Evidence, actor: User, address: str | None) -> None:
-    """Write down that somebody looked at ids, which are shown as they are."""
-    evidence_custody.write(evidence=evidence, act=_Act.SEEN, actor=actor, address=address)
 
 
 def marked(evidence: Evidence, what: str) -> str:
@@ -198,37 +145,4 @@ def _tell(evidence: Evidence, what: str, *, actor: User | None, reason: str) -> 
     acts.record(case=case, kind=kind, actor=actor, after=marked(evidence, what), reason=reason)
     acts.audit_case(
         case=case, actor=actor, action=f"evidence.{what}", reason=reason, changes={"evidence": [None, evidence.pk]}
-    )
-
-
-def _said(case: Case, reason: str) -> str:
-    """The reason as it stands outside of the case's own story."""
-    return acts.SEALED_REASON if case.category.is_sealed else reason
-
-
-def _checked(evidence: Evidence) -> str:
-    _open(evidence)
-    return ""
-
-
-def _open(evidence: Evidence) -> bytes:
-    """Raises IllegalMove when it was purged, EvidenceBroken when it is gone or changed."""
-    if evidence.purged_at is not None:
-        raise IllegalMove(f"It was purged on {evidence.purged_at:%Y-%m-%d}. Its hash is all that is left.")
-    is_ids = evidence.kind == Evidence.Kind.IDS
-    contents = evidence_types.canonical(evidence.facts) if is_ids else evidence_files.get(evidence)
-    if hashlib.sha256(contents).digest() != bytes(evidence.digest):
-        raise EvidenceBroken("It is not what was stored: its hash is another.")
-    return contents
-
-
-def _alarm(evidence: Evidence, problem: str) -> None:
-    notices.post(
-        once=f"evidence:{evidence.pk}:broken",
-        kind="evidence.broken",
-        level=Notice.Level.DANGER,
-        audience=Notice.Audience.OPERATORS,
-        title=f"Evidence {evidence.pk} of {evidence.case.reference} is not what was stored",
-        body=problem,
-        link=f"/admin/moderation/evidence/{evidence.pk}/change/",
     )

@@ -11,7 +11,7 @@ from django.db.models import F, Max, Q, QuerySet
 
 from moderation.findings import Finding
 from moderation.models import Case, CaseEvent, CustodyEntry, Evidence
-from moderation.services import evidence
+from moderation.services import evidence, evidence_reading
 from newapi.kernel import clock
 
 _Row = TypeVar("_Row")
@@ -35,7 +35,7 @@ def files(pieces: QuerySet[Evidence] | None = None) -> Iterator[Finding]:
     """Files that are gone or changed, with a custody entry for each look; all of them by default."""
     pieces = Evidence.objects.filter(purged_at=None) if pieces is None else pieces
     for piece in pieces.select_related("case__category").order_by("pk").iterator(ROWS):
-        if problem := evidence.check(evidence=piece):
+        if problem := evidence_reading.check(evidence=piece):
             yield Finding("evidence", piece.case.reference, f"Evidence {piece.pk}: {problem}")
 
 

@@ -21,7 +21,15 @@ from accounts.services import retention
 from moderation import permissions
 from moderation.errors import EvidenceBroken, IllegalMove, NotPermitted
 from moderation.models import AuthorityReport, Case, CustodyEntry, Evidence
-from moderation.services import chains, evidence, evidence_checks, evidence_files, evidence_types, merging
+from moderation.services import (
+    chains,
+    evidence,
+    evidence_checks,
+    evidence_files,
+    evidence_reading,
+    evidence_types,
+    merging,
+)
 from moderation.tasks import check_evidence, purge_evidence
 from newapi.kernel import clock
 from tests.admin import pages
@@ -86,7 +94,7 @@ def test_a_file_rests_encrypted_under_its_hash_and_comes_back_as_it_was(acme: Or
     assert CANARY not in path.read_bytes()
     assert path.stat().st_mode & 0o077 == 0
     assert path.parent.stat().st_mode & 0o077 == 0
-    assert evidence.read(evidence=piece, actor=rex, reason=REASON, address="203.0.113.5") == CANARY
+    assert evidence_reading.read(evidence=piece, actor=rex, reason=REASON, address="203.0.113.5") == CANARY
     entries = list(piece.custody.order_by("id").values_list("act", "actor", "reason", "address"))
     assert entries == [("stored", rex.pk, "staff", None), ("taken", rex.pk, REASON, "203.0.113.5")]
     assert [event.after for event in desk.told(case, "evidence")] == [evidence.marked(piece, "stored")]
@@ -102,7 +110,7 @@ def test_two_rows_of_the_same_contents_are_purged_each_by_itself(
     with commit():
         evidence.purge(evidence=one, actor=purger, reason=REASON)
     assert not file_of(one).exists()
-    assert evidence.read(evidence=other, actor=purger, reason=REASON) == CANARY
+    assert evidence_reading.read(evidence=other, actor=purger, reason=REASON) == CANARY
 
 
 @pytest.mark.req("MOD-40")
@@ -185,7 +193,7 @@ def test_of_a_sealed_case_ids_are_kept_and_never_a_sentence_or_a_file(acme: Orga
         with pytest.raises(ValidationError):
             evidence.store_ids(case=case, name="x", facts=bad, source="staff", actor=kim)
     assert chains.verify() == []
-    assert evidence.check(evidence=Evidence.objects.get()) == ""
+    assert evidence_reading.check(evidence=Evidence.objects.get()) == ""
 
 
 @pytest.mark.req("MOD-40")
@@ -198,16 +206,16 @@ def test_who_may_not_add_read_or_purge_is_refused_superuser_in_conflict_included
         with pytest.raises(NotPermitted):
             stored(closed, actor)
         with pytest.raises(NotPermitted):
-            evidence.read(evidence=piece, actor=actor, reason=REASON)
+            evidence_reading.read(evidence=piece, actor=actor, reason=REASON)
         with pytest.raises(NotPermitted):
             evidence.purge(evidence=piece, actor=actor, reason=REASON)
     with pytest.raises(NotPermitted):
         evidence.purge(evidence=piece, actor=rex, reason=REASON)
     with pytest.raises(ValidationError, match="reason"):
-        evidence.read(evidence=piece, actor=rex, reason=" ")
+        evidence_reading.read(evidence=piece, actor=rex, reason=" ")
     desk.reported(closed, by=root)
     with pytest.raises(NotPermitted, match="reported"):
-        evidence.read(evidence=piece, actor=root, reason=REASON)
+        evidence_reading.read(evidence=piece, actor=root, reason=REASON)
     assert acts_of(piece) == ["stored"]
     stored(closed, ira)
 
@@ -221,9 +229,9 @@ def test_edge_39_a_flipped_byte_of_evidence_is_found_and_told(acme: Organisation
     data[20] ^= 1
     path.chmod(0o600)
     path.write_bytes(data)
-    assert "does not open" in evidence.check(evidence=piece)
+    assert "does not open" in evidence_reading.check(evidence=piece)
     with pytest.raises(EvidenceBroken):
-        evidence.read(evidence=piece, actor=rex, reason=REASON)
+        evidence_reading.read(evidence=piece, actor=rex, reason=REASON)
     notice = Notice.objects.get(kind="evidence.broken")
     assert (notice.audience, notice.level) == ("operators", "danger")
     [finding] = evidence_checks.files()
@@ -241,9 +249,9 @@ def test_edge_39_evidence_exchanged_for_another_or_taken_away_is_found(acme: Org
     case = desk.in_review(acme, rex)
     piece, other = stored(case, rex), stored(case, rex, b"something else")
     file_of(piece).write_bytes(file_of(other).read_bytes())
-    assert "does not open" in evidence.check(evidence=piece)
+    assert "does not open" in evidence_reading.check(evidence=piece)
     file_of(piece).unlink()
-    assert "not there" in evidence.check(evidence=piece)
+    assert "not there" in evidence_reading.check(evidence=piece)
     Evidence.objects.filter(pk=piece.pk).update(digest=other.digest)
     assert [finding.code for finding in chains.verify()] == ["evidence"]
     Evidence.objects.filter(pk=piece.pk).update(digest=piece.digest)
@@ -261,7 +269,7 @@ def test_edge_39_ids_that_were_changed_are_found(acme: Organisation) -> None:
         case=desk.case_of(acme), name="Ids", facts={"request_ids": ["r-1"]}, source="staff", actor=None
     )
     Evidence.objects.filter(pk=piece.pk).update(facts={"request_ids": ["r-2"]})
-    assert "hash is another" in evidence.check(evidence=Evidence.objects.get())
+    assert "hash is another" in evidence_reading.check(evidence=Evidence.objects.get())
 
 
 @pytest.mark.req("MOD-40")
@@ -282,9 +290,9 @@ def test_a_lawful_purge_leaves_a_tombstone_and_the_chain_verifies(
     assert acts_of(piece) == ["stored", "purged"]
     assert desk.told(closed, "evidence")[-1].after == evidence.marked(piece, "purged")
     assert chains.verify() == []
-    assert evidence.check(evidence=tombstone) == ""
+    assert evidence_reading.check(evidence=tombstone) == ""
     with pytest.raises(IllegalMove, match="purged on"):
-        evidence.read(evidence=tombstone, actor=rex, reason=REASON)
+        evidence_reading.read(evidence=tombstone, actor=rex, reason=REASON)
     with pytest.raises(IllegalMove, match="before"):
         evidence.purge(evidence=tombstone, actor=purger, reason=REASON)
     Evidence.objects.filter(pk=piece.pk).update(purged_at=None, purge_reason="")
@@ -298,7 +306,7 @@ def test_a_purge_that_is_rolled_back_leaves_the_file(closed: Case, purger: User)
         evidence.purge(evidence=piece, actor=purger, reason=REASON)
         raise RuntimeError
     assert file_of(piece).exists()
-    assert evidence.read(evidence=Evidence.objects.get(), actor=purger, reason=REASON) == CANARY
+    assert evidence_reading.read(evidence=Evidence.objects.get(), actor=purger, reason=REASON) == CANARY
 
 
 @pytest.mark.req("MOD-40")
@@ -530,7 +538,7 @@ def test_why_somebody_checked_a_piece_is_in_the_custody_log(at_desk: Client, acm
     assert piece.custody.get(act="checked").reason == "as it was stored (The auditor asked)"
     auditor = desk.worker("aud", "auditor")
     with pytest.raises(NotPermitted):
-        evidence.check(evidence=piece, actor=auditor, reason=REASON)
+        evidence_reading.check(evidence=piece, actor=auditor, reason=REASON)
     assert acts_of(piece) == ["stored", "checked"]
 
 

@@ -15,7 +15,7 @@ from accounts.services import retention
 from moderation import legal_fields, permissions
 from moderation.errors import IllegalMove, NotPermitted
 from moderation.models import Case, LegalRequest
-from moderation.services import conflicts, evidence, legal_requests, restrictions
+from moderation.services import conflicts, evidence, legal_export, legal_requests, restrictions
 from moderation.tasks import watch_authorities
 from newapi.kernel import clock
 from tests import cast
@@ -76,7 +76,7 @@ def receive(organisation: Organisation, actor: User, **changed: Any) -> LegalReq
 
 def exported(request: LegalRequest, actor: User) -> dict[str, Any]:
     """What is handed over."""
-    return json.loads(legal_requests.answer(request=request, actor=actor, reason=REASON).contents)
+    return json.loads(legal_export.answer(request=request, actor=actor, reason=REASON).contents)
 
 
 def approved(organisation: Organisation, hal: User, jo: User, max_: User, **changed: Any) -> LegalRequest:
@@ -94,13 +94,13 @@ def test_it_takes_two_persons_and_is_answered_once_with_only_what_was_asked_for(
     desk.case_of(globex)
     request = receive(acme, hal)
     with pytest.raises(IllegalMove):
-        legal_requests.answer(request=request, actor=hal, reason=REASON)
+        legal_export.answer(request=request, actor=hal, reason=REASON)
     legal_requests.approve(request=request, actor=jo, reason=REASON)
     assert request.state == _State.APPROVED_ONCE
     with pytest.raises(IllegalMove):
-        legal_requests.answer(request=request, actor=hal, reason=REASON)
+        legal_export.answer(request=request, actor=hal, reason=REASON)
     legal_requests.approve(request=request, actor=max_, reason=REASON)
-    export = legal_requests.answer(request=request, actor=hal, reason=REASON)
+    export = legal_export.answer(request=request, actor=hal, reason=REASON)
     told = json.loads(export.contents)
     assert export.name == f"{request.reference}.json"
     assert set(told["fields"]) == {"organisation", "cases"}
@@ -112,7 +112,7 @@ def test_it_takes_two_persons_and_is_answered_once_with_only_what_was_asked_for(
     assert (request.state, request.answered_by) == (_State.ANSWERED, hal)
     assert bytes(request.export_digest) == hashlib.sha256(export.contents).digest()
     with pytest.raises(IllegalMove):
-        legal_requests.answer(request=request, actor=hal, reason=REASON)
+        legal_export.answer(request=request, actor=hal, reason=REASON)
     actions = AuditEvent.objects.filter(action__startswith="legal_request.").order_by("pk")
     assert [row.action.partition(".")[2] for row in actions] == ["received", "approved", "approved", "answered"]
 
@@ -123,7 +123,7 @@ def test_each_field_brings_itself_and_nothing_beside(
     acme: Organisation, case: Case, hal: User, jo: User, max_: User, name: str, raw_key: str
 ) -> None:
     request = approved(acme, hal, jo, max_, fields=[name])
-    export = legal_requests.answer(request=request, actor=hal, reason=REASON)
+    export = legal_export.answer(request=request, actor=hal, reason=REASON)
     assert list(json.loads(export.contents)["fields"]) == [name]
     for secret in ("canary", raw_key, case.summary, "sealed"):
         assert secret not in export.contents.decode()
@@ -240,11 +240,11 @@ def test_without_the_permission_nobody_receives_approves_answers_or_refuses(
     with pytest.raises(NotPermitted):
         receive(acme, max_)
     request = approved(acme, hal, jo, max_)
-    for act in (legal_requests.approve, legal_requests.refuse, legal_requests.answer):
+    for act in (legal_requests.approve, legal_requests.refuse, legal_export.answer):
         with pytest.raises(NotPermitted):
             act(request=request, actor=lea, reason=REASON)
     with pytest.raises(NotPermitted):
-        legal_requests.answer(request=request, actor=max_, reason=REASON)
+        legal_export.answer(request=request, actor=max_, reason=REASON)
 
 
 @pytest.mark.edge(38)
@@ -272,7 +272,7 @@ def test_a_refused_one_ends_its_hold_and_is_never_answered(acme: Organisation, h
     legal_requests.refuse(request=request, actor=jo, reason="The order was quashed")
     assert not retention.in_force().exists()
     assert LegalRequest.objects.get().end_reason == "The order was quashed"
-    for act in (legal_requests.answer, legal_requests.refuse):
+    for act in (legal_export.answer, legal_requests.refuse):
         with pytest.raises(IllegalMove):
             act(request=request, actor=jo, reason=REASON)
 
@@ -284,7 +284,7 @@ def test_the_organisation_hears_of_it_only_where_it_may(
 ) -> None:
     request = approved(acme, hal, jo, max_, may_tell=may_tell)
     assert not Notice.objects.filter(organisation=acme).exists()
-    legal_requests.answer(request=request, actor=hal, reason=REASON)
+    legal_export.answer(request=request, actor=hal, reason=REASON)
     assert Notice.objects.filter(organisation=acme, kind="legal.answered").exists() is may_tell
 
 
@@ -293,7 +293,7 @@ def test_evidence_that_is_told_of_has_it_in_its_custody_log(
     acme: Organisation, case: Case, hal: User, jo: User, max_: User
 ) -> None:
     request = approved(acme, hal, jo, max_, fields=["evidence"], case=case)
-    export = legal_requests.answer(request=request, actor=hal, reason=REASON, address="203.0.113.4")
+    export = legal_export.answer(request=request, actor=hal, reason=REASON, address="203.0.113.4")
     [told] = json.loads(export.contents)["fields"]["evidence"]
     assert told["sha256"] == hashlib.sha256(CANARY).hexdigest()
     entry = case.evidence.get().custody.get(act="exported")
@@ -310,7 +310,7 @@ def test_sealed_cases_are_told_of_only_when_the_request_names_them_and_it_is_uns
 ) -> None:
     sealed_case = desk.case_of(acme, "CS-CSAM")
     request = approved(acme, hal, jo, max_, fields=["cases", "restrictions", "evidence", "account", "decisions"])
-    export = legal_requests.answer(request=request, actor=hal, reason=REASON)
+    export = legal_export.answer(request=request, actor=hal, reason=REASON)
     assert sealed_case.reference not in export.contents.decode()
     with pytest.raises(NotPermitted, match="may not see"):
         receive(acme, hal, case=sealed_case)
@@ -319,7 +319,7 @@ def test_sealed_cases_are_told_of_only_when_the_request_names_them_and_it_is_uns
     LegalRequest.objects.filter(pk=request.pk).update(state="approved")
     request.refresh_from_db()
     with pytest.raises(NotPermitted, match="sealed"):
-        legal_requests.answer(request=request, actor=kim, reason=REASON)
+        legal_export.answer(request=request, actor=kim, reason=REASON)
 
 
 @pytest.mark.req("MOD-26")

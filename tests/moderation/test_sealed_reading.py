@@ -25,7 +25,17 @@ from moderation.models import (
     SlaClock,
     Unsealing,
 )
-from moderation.services import authority, cases, chains, conflicts, evidence, restrictions, sealed, sla_sweep
+from moderation.services import (
+    authority,
+    cases,
+    chains,
+    conflicts,
+    evidence,
+    evidence_reading,
+    restrictions,
+    sealed,
+    sla_sweep,
+)
 from newapi.kernel import clock
 from tests.admin import pages
 from tests.moderation import desk
@@ -155,10 +165,10 @@ def test_evidence_of_it_is_read_only_while_unsealed_and_every_look_is_kept(
 ) -> None:
     piece = evidence.store_ids(case=sealed_case, name="x", facts={"request_ids": ["r-1"]}, source="staff", actor=kim)
     with pytest.raises(NotPermitted, match="sealed"):
-        evidence.read(evidence=piece, actor=kim, reason=REASON)
+        evidence_reading.read(evidence=piece, actor=kim, reason=REASON)
     assert not sealed.look(user=kim, case=sealed_case, what="page", address="203.0.113.9")
     let_in(sealed_case, kim, kay)
-    assert evidence.read(evidence=piece, actor=kim, reason=CANARY) == b'{"request_ids":["r-1"]}'
+    assert evidence_reading.read(evidence=piece, actor=kim, reason=CANARY) == b'{"request_ids":["r-1"]}'
     assert CANARY not in piece.custody.get(act="taken").reason
     assert sealed.look(user=kim, case=sealed_case, what="page", address=None)
     looks = SealedLook.objects.order_by("id").values_list("user", "what", "was_allowed", "address")
