@@ -12,7 +12,7 @@ from newapi.kernel import clock
 class DataAccessGrant(models.Model):
     """Leave to capture calls (GW-17). Written only by moderation.services.data_access.
 
-    In force while approved, not revoked, and starts_at ≤ now < ends_at; the gateway judges that at each call.
+    In force while approved, not revoked, and starts_at ≤ now < ends_at: the clock judges.
     """
 
     class Basis(models.TextChoices):

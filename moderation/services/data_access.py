@@ -11,6 +11,7 @@ from uuid import uuid4
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import APIKey, Notice, Organisation, User
@@ -101,6 +102,7 @@ def approve(*, grant: DataAccessGrant, actor: User, reason: str, address: str | 
             title=f"Calls of yours are looked at for a time ({grant.reference})",
             body=f"Basis: {grant.get_basis_display()}: {grant.basis_text}. What for: {grant.scope} "
             f"At most {grant.calls_max:,} calls, until {grant.ends_at:%Y-%m-%d %H:%M} UTC.",
+            link=reverse("portal:access_log", args=[grant.organisation.slug]),
         )
     return grant
 
@@ -127,6 +129,11 @@ def in_force(*, organisation: Organisation, api_key: APIKey | None = None) -> Da
     ).order_by("ends_at", "pk")
     own = [grant for grant in grants if grant.api_key_id is not None and api_key and grant.api_key_id == api_key.pk]
     return next(iter([*own, *(grant for grant in grants if grant.api_key_id is None)]), None)
+
+
+def told_to(organisation: Organisation) -> QuerySet[DataAccessGrant]:
+    """What was allowed, as the organisation may know: all but what the law forbids to tell."""
+    return DataAccessGrant.objects.filter(organisation=organisation, is_secret=False, approved_at__isnull=False)
 
 
 def erase(calls: QuerySet[CapturedCall]) -> int:

@@ -4,6 +4,7 @@ from django.urls import path
 
 from newapi.portal import report_api
 from newapi.portal.views import (
+    access_log,
     appeals,
     approvals,
     auto_top_ups,
@@ -72,6 +73,7 @@ urlpatterns = [
     path("o/<slug:slug>/standing/notices/<int:notice_id>", standing.notice, name="case_notice"),
     path("o/<slug:slug>/standing/demands/<slug:reference>", standing.demand, name="demand"),
     path("o/<slug:slug>/standing/decisions/<slug:reference>/appeal", appeals.by_member, name="appeal_decision"),
+    path("o/<slug:slug>/data-access", access_log.access_log, name="access_log"),
     path("o/<slug:slug>/notice-settings", notice_settings.notice_settings, name="notice_settings"),
     path("o/<slug:slug>/notice-settings/secret", notice_settings.renew_secret, name="notice_hook_secret"),
     path("o/<slug:slug>/notices", notices.notices, name="notices"),

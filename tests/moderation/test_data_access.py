@@ -3,7 +3,6 @@
 import json
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -19,59 +18,30 @@ from moderation.tasks import purge_captured
 from newapi.kernel import clock, ids
 from tests import cast
 from tests.admin import pages
-from tests.moderation import desk
+from tests.moderation import access, desk
+from tests.moderation.access import ANSWERED, ASKED, REASON, ask, capture, granted
 
 pytestmark = [pytest.mark.django_db, pytest.mark.req("GW-17")]
 
-REASON = "Because the test says so"
-ASKED, ANSWERED = "canary-question: Grüße", "canary-answer"
 DAY = 86_400
 
 
 @pytest.fixture
 def ann(categories: None) -> User:
     """Asks for access."""
-    rights = (permissions.ASK_DATA_ACCESS, permissions.READ_CAPTURED, "moderation.view_dataaccessgrant")
-    return desk.grant(desk.worker("ann", "auditor"), *rights)
+    return access.asker()
 
 
 @pytest.fixture
 def apo(categories: None) -> User:
     """Approves it; may ask as well."""
-    rights = (permissions.APPROVE_DATA_ACCESS, permissions.ASK_DATA_ACCESS, "moderation.view_dataaccessgrant")
-    return desk.grant(desk.worker("apo", "auditor"), *rights)
+    return access.approver()
 
 
 @pytest.fixture
 def key(raw_key: str) -> APIKey:
     """Ben's."""
     return APIKey.objects.get()
-
-
-def ask(organisation: Organisation, actor: User, **changed: Any) -> DataAccessGrant:
-    """Ask as one should."""
-    values = {
-        "basis": "support",
-        "basis_text": "Ticket 7",
-        "scope": "Why answers are cut short",
-        "calls_max": 2,
-        "ends_at": clock.now() + timedelta(days=7),
-        "reason": REASON,
-    }
-    return data_access.ask(organisation=organisation, actor=actor, **{**values, **changed})
-
-
-def granted(organisation: Organisation, ann: User, apo: User, **changed: Any) -> DataAccessGrant:
-    """A grant in force."""
-    return data_access.approve(grant=ask(organisation, ann, **changed), actor=apo, reason=REASON)
-
-
-def capture(organisation: Organisation, key: APIKey, trace_id: UUID | None = None, **texts: str) -> CapturedCall | None:
-    """A call that comes by."""
-    values = {"request": ASKED, "answer": ANSWERED, **texts}
-    return captured_calls.capture(
-        organisation=organisation, api_key=key, trace_id=trace_id or ids.uuid7(), at=clock.now(), **values
-    )
 
 
 def test_without_a_grant_in_force_nothing_is_captured(acme: Organisation, ann: User, apo: User, key: APIKey) -> None:

@@ -26,6 +26,7 @@ MATRIX = {
     "/o/acme/keys": EVERYONE,
     "/o/acme/notices": EVERYONE,
     "/o/acme/standing": EVERYONE,
+    "/o/acme/data-access": EVERYONE,
     "/o/acme/notice-settings": {**EVERYONE, "billing": 403, "member": 403, "viewer": 403},
     "/o/acme/balance": {**EVERYONE, "member": 403, "viewer": 403},
     "/o/acme/statement": {**EVERYONE, "member": 403, "viewer": 403},
