@@ -47,9 +47,7 @@ def begin(*, action: EnforcementAction, actor: User | None, reason: str) -> bool
 @transaction.atomic
 def begin_announced(*, decision: Decision) -> int:
     """Begin what waited for the notice of a decision: its first attempt was made. Returns how many began (NOT-02)."""
-    # Locked, so that no appeal ends the decision between the question and the answer.
-    locked = Decision.objects.select_for_update(of=("self",), no_key=True)
-    if locked.filter(pk=decision.pk, state=Decision.State.ISSUED).first() is None:
+    if locked(decision).state != Decision.State.ISSUED:
         return 0
     waiting = decision.actions.filter(state=_State.PLANNED, ended_at=None).select_related("case__organisation")
     begun = sum(begin(action=action, actor=None, reason=ANNOUNCED) for action in waiting)
@@ -90,6 +88,11 @@ def sweep(*, limit: int = 500) -> int:
 def in_force(case: Case) -> list[EnforcementAction]:
     """The measures of a case that are in force now, by the clock."""
     return list(of_case_in_force(case).filter(Q(ends_at=None) | Q(ends_at__gt=clock.now())))
+
+
+def locked(decision: Decision) -> Decision:
+    """A decision as it is now. No appeal replaces it or lets its measures stand still until this transaction ends."""
+    return Decision.objects.select_for_update(of=("self",), no_key=True).get(pk=decision.pk)
 
 
 def rank(kind: str) -> int:

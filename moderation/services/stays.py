@@ -48,8 +48,14 @@ def carry_over(*, old: Decision, new: Decision, actor: User, reason: str) -> Non
 
 @transaction.atomic
 def stay(*, decision: Decision, actor: User, reason: str) -> int:
-    """Let what a decision imposed stand still while an appeal is decided. Returns how many measures do."""
+    """Let what a decision imposed, or will once it is told, stand still while an appeal is decided.
+
+    Returns how many measures do.
+    """
+    measures.locked(decision)
     stayed, now = 0, clock.now()
+    # What waits for its notice does not begin with it; marked as what stood still, it begins when that goes on.
+    stayed += decision.actions.filter(state=_State.PLANNED, ended_at=None).update(ended_at=now)
     # What the clock has ended, though no sweep has seen it, has nothing left to go on with.
     running = decision.actions.filter(Q(ends_at=None) | Q(ends_at__gt=now), state=_State.IN_FORCE)
     for action in running.filter(restriction__isnull=False):
@@ -62,7 +68,7 @@ def stay(*, decision: Decision, actor: User, reason: str) -> int:
 
 @transaction.atomic
 def unstay(*, decision: Decision, actor: User | None, reason: str) -> int:
-    """Let what stood still go on for what was left of its time. Returns how many measures do."""
+    """Let what stood still go on for what was left of its time, or begin. Returns how many measures do."""
     resumed = 0
     for action in decision.actions.filter(state=_State.PLANNED, ended_at__isnull=False).select_related("case"):
         left = action.ends_at - action.ended_at if action.ends_at and action.ended_at else None
