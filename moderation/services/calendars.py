@@ -13,10 +13,12 @@ from accounts.services import audit
 from moderation import permissions
 from moderation.errors import NotPermitted, VersionConflict
 from moderation.models import CalendarVersion
-from moderation.services import acts, calendar
+from moderation.services import acts, calendar, sla_times
 from newapi.kernel import clock
 
 DAYS_MAX = 1_000
+# The longest promise, put off as far as it may be: a calendar without so many working days would break every sweep.
+LONGEST_DAYS = max(promise.working_days for promise in calendar.PROMISES.values()) + sla_times.PAUSE_DAYS_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +118,9 @@ def _check(row: CalendarVersion) -> None:
     if wrong:
         raise ValidationError(wrong)
     try:
-        calendar.of_row(row).working_day_after(clock.today(), 1)
+        calendar.of_row(row).working_day_after(clock.today(), LONGEST_DAYS)
     except NotImplementedError:
         raise ValidationError({"country": "The holidays of this country are not known."}) from None
-    except ValueError as error:
-        raise ValidationError(str(error)) from None
+    except ValueError:
+        message = f"Within ten years there are less than the {LONGEST_DAYS} working days of the longest promise."
+        raise ValidationError({"extra_holidays": message}) from None
