@@ -12,7 +12,6 @@ from unfold.enums import ActionVariant
 
 from accounts.admin import exports, pages
 from accounts.admin.prefilled import initial_of
-from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of
 from moderation import permissions
 from moderation.admin.act_pages import CaseActPages
@@ -105,7 +104,9 @@ class AuthorityReportAdmin(CaseActPages):
         def act(data: dict[str, Any]) -> HttpResponse:
             enter(request, data["case"], reads=False)
             made = authority.make_due(**data, actor=actor_of(request))
-            return pages.done(request, "It is due now. Prepare it; another person approves.", made)
+            return pages.done(
+                request, f"{made.case.reference}: it is due now. Prepare it; another person approves.", made
+            )
 
         return pages.form_page(
             self,
@@ -124,7 +125,7 @@ class AuthorityReportAdmin(CaseActPages):
         def act(report: AuthorityReport, data: dict[str, Any]) -> HttpResponse:
             data["fields"] = data.pop("fields_told")
             authority.prepare(report=report, actor=actor_of(request), **data)
-            return pages.done(request, "Prepared. Another person approves it.", report)
+            return pages.done(request, f"{report.case.reference}: prepared. Another person approves it.", report)
 
         return self.act_page(
             request,
@@ -138,7 +139,7 @@ class AuthorityReportAdmin(CaseActPages):
     @action(description="Approve", icon="check", permissions=["approve"], variant=ActionVariant.PRIMARY)
     def approve(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Agree that it is submitted so."""
-        return self._simple(request, object_id, "Approve", authority.approve, "Approved. It can be submitted.")
+        return self._simple(request, object_id, "Approve", authority.approve, "approved. It can be submitted.")
 
     @action(description="Submitted", icon="outgoing_mail", permissions=["handle"], variant=ActionVariant.PRIMARY)
     def submit(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -146,7 +147,7 @@ class AuthorityReportAdmin(CaseActPages):
 
         def act(report: AuthorityReport, data: dict[str, Any]) -> HttpResponse:
             authority.submit(report=report, actor=actor_of(request), **data)
-            return pages.done(request, "Noted. What was told is preserved.", report)
+            return pages.done(request, f"{report.case.reference}: noted. What was told is preserved.", report)
 
         return self.act_page(
             request,
@@ -160,31 +161,27 @@ class AuthorityReportAdmin(CaseActPages):
     @action(description="Acknowledged", icon="done_all", permissions=["handle"])
     def acknowledge(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Note that the authority has confirmed it."""
-        return self._simple(request, object_id, "Acknowledged", authority.acknowledge, "Noted.")
+        return self._simple(request, object_id, "Acknowledged", authority.acknowledge, "acknowledged.")
 
     @action(description="Send back", icon="undo", permissions=["approve"])
     def send_back(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """To be prepared anew."""
-        return self._simple(request, object_id, "Send back", authority.send_back, "Sent back: prepare it anew.")
+        return self._simple(request, object_id, "Send back", authority.send_back, "sent back. Prepare it anew.")
 
     @action(description="Not required", icon="block", permissions=["approve"], variant=ActionVariant.DANGER)
     def drop(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Nothing has to be told."""
-        done = "Noted: it is not required."
+        done = "it is not required."
         return self._simple(request, object_id, "Not required", authority.drop, done, is_danger=True)
 
     def _simple(
         self, request: HttpRequest, object_id: str, verb: str, service: Any, said: str, *, is_danger: bool = False
     ) -> HttpResponse:
-        def act(report: AuthorityReport, data: dict[str, Any]) -> HttpResponse:
-            service(report=report, actor=actor_of(request), reason=data["reason"])
-            return pages.done(request, said, report)
-
-        return self.act_page(
+        return self.reason_page(
             request,
             object_id,
             verb=verb,
-            form=lambda report: ReasonedForm(pages.data_of(request)),
-            act=act,
+            do=lambda report, reason: service(report=report, actor=actor_of(request), reason=reason),
+            said=lambda report: f"{report.case.reference}: {said}",
             is_danger=is_danger,
         )

@@ -11,6 +11,7 @@ from accounts.admin import pages
 from accounts.admin.fields import picker
 from accounts.admin.requests import actor_of
 from moderation import permissions
+from moderation.admin.case_acts import CaseActs
 from moderation.admin.case_forms import SeenForm
 from moderation.admin.targets import key_field, key_named
 from moderation.models import Case, Report
@@ -75,7 +76,7 @@ class CategoryForm(SeenForm):
     field_order = ("category", "reason", "expected_version")
 
 
-class Merging:
+class Merging(CaseActs):
     """For CaseAdmin, before the base. Each act is a form with a reason, and a service that judges it."""
 
     def has_merge_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -99,7 +100,7 @@ class Merging:
     @action(description="Merge", icon="merge", permissions=["merge"])
     def merge(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Into another case."""
-        case = self._case(request, object_id)  # type: ignore[attr-defined]
+        case = self.acted_on(request, object_id)
 
         def act(data: dict[str, Any]) -> HttpResponse:
             into = _seen_case(request, data.pop("into"))
@@ -111,24 +112,24 @@ class Merging:
         field = form.fields["into"]
         if alike:
             field.help_text = f"{field.help_text} Open on the same organisation: {', '.join(alike)}."
-        return self._page(request, case, "Merge", form, act)  # type: ignore[attr-defined]
+        return self.page_of(request, case, "Merge", form, act)
 
     @action(description="Split", icon="call_split", permissions=["merge"])
     def split(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Take reports out into a case of their own."""
-        case = self._case(request, object_id)  # type: ignore[attr-defined]
+        case = self.acted_on(request, object_id)
 
         def act(data: dict[str, Any]) -> HttpResponse:
             part = merging.split(case=case, actor=actor_of(request), **{**data, "reports": list(data["reports"])})
             return pages.done(request, f"{part.reference} was taken out of {case.reference}.", part)
 
         form = SplitForm(pages.data_of(request), case=case)
-        return self._page(request, case, "Split", form, act)  # type: ignore[attr-defined]
+        return self.page_of(request, case, "Split", form, act)
 
     @action(description="Set subject", icon="person_search", permissions=["describe"])
     def set_subject(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Whose act it was."""
-        case = self._case(request, object_id)  # type: ignore[attr-defined]
+        case = self.acted_on(request, object_id)
 
         def act(data: dict[str, Any]) -> HttpResponse:
             subjects.set_subject(case=case, actor=actor_of(request), **data)
@@ -136,12 +137,12 @@ class Merging:
 
         initial = {"organisation": case.organisation_id, "user": case.user_id}
         form = SubjectForm(pages.data_of(request), case=case, initial=initial)
-        return self._page(request, case, "Set subject", form, act)  # type: ignore[attr-defined]
+        return self.page_of(request, case, "Set subject", form, act)
 
     @action(description="Set category", icon="category", permissions=["describe"])
     def set_category(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """As what it is judged; what reporters chose stays in their reports."""
-        case = self._case(request, object_id)  # type: ignore[attr-defined]
+        case = self.acted_on(request, object_id)
 
         def act(data: dict[str, Any]) -> HttpResponse:
             actor = actor_of(request)
@@ -152,7 +153,7 @@ class Merging:
             return pages.done(request, f"{case.reference} is judged as {case.category} now.", case)
 
         form = CategoryForm(pages.data_of(request), case=case, initial={"category": case.category_id})
-        return self._page(request, case, "Set category", form, act)  # type: ignore[attr-defined]
+        return self.page_of(request, case, "Set category", form, act)
 
 
 def _seen_case(request: HttpRequest, reference: str) -> Case:

@@ -1,8 +1,7 @@
-"""Cases: opened by a form, moved by acts that the services judge, read with their clocks and their whole story."""
+"""Cases: opened by a form, read with their clocks and their story. The acts on them stand in modules of their own."""
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
@@ -14,22 +13,20 @@ from unfold.contrib.filters.admin import (
     DropdownFilter,
     RangeDateTimeFilter,
 )
-from unfold.decorators import action, display
-from unfold.enums import ActionVariant
+from unfold.decorators import display
 
 from accounts.admin import pages
-from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.prefilled import initial_of
 from accounts.admin.requests import actor_of
 from moderation import permissions
 from moderation.admin import clocks
-from moderation.admin.case_forms import AssignForm, LevelForm, MoveForm, NoteForm, OpenForm
+from moderation.admin.case_acts import Moving
+from moderation.admin.case_forms import OpenForm
 from moderation.admin.case_merging import Merging
 from moderation.admin.deciding import Deciding
 from moderation.admin.policy import LEVEL_LABELS
-from moderation.admin.sealing import Sealing
 from moderation.models import Case, SlaClock
-from moderation.services import cases, moves, opening
+from moderation.services import opening
 
 EVENTS_SHOWN_MAX = 200
 _STATE = {
@@ -78,7 +75,7 @@ class OpenFilter(DropdownFilter):
 
 
 @admin.register(Case)
-class CaseAdmin(Sealing, Deciding, Merging, ReadOnlyAdmin):
+class CaseAdmin(Moving, Deciding, Merging):
     """Nothing here is a field to edit: what is decided about a case is decided by acts."""
 
     list_display = ("reference", "level_label", "state_label", "organisation", "category_code", "assignee",
@@ -188,105 +185,14 @@ class CaseAdmin(Sealing, Deciding, Merging, ReadOnlyAdmin):
             act=act,
         )
 
-    def has_move_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever may do some step of the work."""
-        steps = (permissions.TRIAGE, permissions.REVIEW, permissions.DECIDE_MINOR)
-        return permissions.may(actor_of(request), *steps, permissions.DECIDE_SEVERE, permissions.DECIDE_CRITICAL)
-
-    def has_assign_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever may assign, or review and so take a case."""
-        return permissions.may(actor_of(request), permissions.ASSIGN, permissions.REVIEW)
-
-    def has_level_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever may review."""
-        return permissions.may(actor_of(request), permissions.REVIEW)
-
-    def has_note_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever works on cases."""
-        return permissions.may(actor_of(request), permissions.REVIEW, permissions.TRIAGE)
-
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Only what can be done with the case as it stands."""
-        case = self.get_object(request, object_id)
-        allowed = super().get_actions_detail(request, object_id)
-        if case is None:
-            return []
+    def fitting(self, request: HttpRequest, obj: Case) -> frozenset[str]:
+        """As the case stands."""
         possible = {
-            **self.deciding_possible(case, request),
-            **self.merging_possible(case, request),
-            "move": bool(moves.open_to(case=case, user=actor_of(request))),
-            "assign": case.is_open,
-            "set_level": case.state in Case.UNDECIDED_STATES,
+            **self.moving_possible(obj, request),
+            **self.deciding_possible(obj, request),
+            **self.merging_possible(obj, request),
         }
-        return [found for found in allowed if possible.get(found.path, True)]
-
-    @action(description="Move", icon="arrow_forward", permissions=["move"], variant=ActionVariant.PRIMARY)
-    def move(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """To its next state."""
-        case = self._case(request, object_id)
-        states = moves.open_to(case=case, user=actor_of(request))
-        if not states:
-            raise PermissionDenied
-
-        def act(data: dict[str, Any]) -> HttpResponse:
-            cases.transition(case=case, actor=actor_of(request), **data)
-            return pages.done(request, f"{case.reference} is now: {case.get_state_display().lower()}.", case)
-
-        form = MoveForm(pages.data_of(request), case=case, states=states)
-        return self._page(request, case, "Move", form, act)
-
-    @action(description="Assign", icon="person_add", permissions=["assign"])
-    def assign(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """To a reviewer, or to oneself."""
-        case = self._case(request, object_id)
-
-        def act(data: dict[str, Any]) -> HttpResponse:
-            cases.assign(case=case, actor=actor_of(request), **data)
-            return pages.done(request, f"{case.reference} is with {case.assignee or 'nobody'} now.", case)
-
-        form = AssignForm(pages.data_of(request), case=case, initial={"assignee": case.assignee_id or request.user.pk})
-        return self._page(request, case, "Assign", form, act)
-
-    @action(description="Set level", icon="priority_high", permissions=["level"])
-    def set_level(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """As severe as it turned out to be."""
-        case = self._case(request, object_id)
-
-        def act(data: dict[str, Any]) -> HttpResponse:
-            cases.set_level(case=case, actor=actor_of(request), **data)
-            return pages.done(request, f"{case.reference} is {case.get_level_display()} now.", case)
-
-        form = LevelForm(pages.data_of(request), case=case, initial={"level": case.level})
-        return self._page(request, case, "Set level", form, act)
-
-    @action(description="Add note", icon="edit_note", permissions=["note"])
-    def add_note(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """For colleagues."""
-        case = self._case(request, object_id)
-
-        def act(data: dict[str, Any]) -> HttpResponse:
-            cases.add_note(case=case, text=data["text"], actor=actor_of(request))
-            return pages.done(request, "Noted.", case)
-
-        return self._page(request, case, "Add note", NoteForm(pages.data_of(request)), act)
-
-    def _case(self, request: HttpRequest, object_id: str) -> Case:
-        case: Case = self.object_or_404(request, object_id)
-        if not self.has_view_permission(request, case):
-            raise PermissionDenied
-        return case
-
-    def _page(self, request: HttpRequest, case: Case, what: str, form: forms.Form, act: pages.Act) -> HttpResponse:
-        return pages.form_page(
-            self,
-            request,
-            title=f"{what}: {case.reference}",
-            intro=f"{case.category} · {case.get_level_display()} · {case.get_state_display()}",
-            form=form,
-            submit=what,
-            act=act,
-            obj=case,
-        )
+        return frozenset(name for name, is_possible in possible.items() if is_possible)
 
 
 def _clock(case: Case, kind: SlaClock.Kind) -> tuple[str, str]:

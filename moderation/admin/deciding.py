@@ -10,7 +10,10 @@ from unfold.enums import ActionVariant
 from accounts.admin import pages
 from accounts.admin.requests import actor_of
 from moderation import permissions
-from moderation.admin.decision_forms import AskForm, InterimForm, ProposeForm, SeenDecisionForm, seen_mark
+from moderation.admin.case_acts import CaseActs
+from moderation.admin.decision_forms import ProposeForm, SeenDecisionForm, seen_mark
+from moderation.admin.demand_forms import AskForm
+from moderation.admin.measure_forms import InterimForm
 from moderation.models import Case, Decision, PolicyText
 from moderation.models.policy import Level
 from moderation.services import conflicts, decisions, demands, interim, ladder, moves, policy, sealed, strikes
@@ -19,7 +22,7 @@ SIMILAR_MAX = 5
 _DECIDERS = (permissions.DECIDE_MINOR, permissions.DECIDE_SEVERE, permissions.DECIDE_CRITICAL)
 
 
-class Deciding:
+class Deciding(CaseActs):
     """For CaseAdmin. Each act is a form with a reason, and a service that judges it."""
 
     def has_propose_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -57,31 +60,31 @@ class Deciding:
     @action(description="Suspend now", icon="block", permissions=["propose"], variant=ActionVariant.DANGER)
     def suspend(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Before there is a decision, because it cannot wait."""
-        case = self._case(request, object_id)  # type: ignore[attr-defined]
+        case = self.acted_on(request, object_id)
 
         def act(data: dict[str, Any]) -> HttpResponse:
             interim.impose(case=case, step=form.step(), actor=actor_of(request), reason=data["reason"])
-            return pages.done(request, "Suspended. The next call is refused.", case)
+            return pages.done(request, f"{case.reference}: suspended. The next call is refused.", case)
 
         form = InterimForm(pages.data_of(request), case=case)
-        return self._page(request, case, "Suspend now", form, act)  # type: ignore[attr-defined]
+        return self.page_of(request, case, "Suspend now", form, act)
 
     @action(description="Ask", icon="contact_support", permissions=["propose"])
     def ask(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Something of the organisation."""
-        case = self._case(request, object_id)  # type: ignore[attr-defined]
+        case = self.acted_on(request, object_id)
 
         def act(data: dict[str, Any]) -> HttpResponse:
             demand = demands.ask(case=case, actor=actor_of(request), **data)
-            return pages.done(request, f"Asked: {demand}. The organisation is told.", case)
+            return pages.done(request, f"{case.reference}: asked {demand}. The organisation is told.", case)
 
         form = AskForm(pages.data_of(request), case=case)
-        return self._page(request, case, "Ask", form, act)  # type: ignore[attr-defined]
+        return self.page_of(request, case, "Ask", form, act)
 
     @action(description="Propose decision", icon="gavel", permissions=["propose"], variant=ActionVariant.PRIMARY)
     def propose(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """What was found, and what follows."""
-        case = self._case(request, object_id)  # type: ignore[attr-defined]
+        case = self.acted_on(request, object_id)
 
         def act(data: dict[str, Any]) -> HttpResponse:
             decision = decisions.propose(
@@ -90,18 +93,18 @@ class Deciding:
                 expected_version=data["expected_version"],
                 actor=actor_of(request),
             )
-            return pages.done(request, f"Proposed {decision.reference}. It counts once it is decided.", case)
+            return pages.done(
+                request, f"{case.reference}: proposed {decision.reference}. It counts once it is decided.", case
+            )
 
         form = ProposeForm(pages.data_of(request), case=case, initial={"category": case.category_id})
-        return pages.form_page(
-            self,  # type: ignore[arg-type]
+        return self.page_of(
             request,
+            case,
+            "Propose",
+            form,
+            act,
             title=f"Propose a decision: {case.reference}",
-            intro=f"{case.category} · {case.get_level_display()} · {case.get_state_display()}",
-            form=form,
-            submit="Propose",
-            act=act,
-            obj=case,
             template="admin/case_propose.html",
             context={"beside": beside(case)},
         )
@@ -109,31 +112,33 @@ class Deciding:
     @action(description="Decide", icon="gavel", permissions=["decide"], variant=ActionVariant.PRIMARY)
     def decide(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """As proposed."""
-        case = self._case(request, object_id)  # type: ignore[attr-defined]
+        case = self.acted_on(request, object_id)
 
         def act(data: dict[str, Any]) -> HttpResponse:
             done = decisions.issue(decision=_pending(case, data), actor=actor_of(request), reason=data["reason"])
             if done.state == Decision.State.HELD:
-                return pages.done(request, f"{done.reference} waits for a second person: {held_for(done)}.", case)
-            return pages.done(request, f"Decided. {done.reference} counts from now.", case)
+                return pages.done(
+                    request, f"{case.reference}: {done.reference} waits for a second person: {held_for(done)}.", case
+                )
+            return pages.done(request, f"{case.reference} is decided: {done.reference} counts from now.", case)
 
         return self._decision_page(request, case, "Decide", act)
 
     @action(description="Approve", icon="done_all", permissions=["agree"], variant=ActionVariant.PRIMARY)
     def approve(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """As the second person."""
-        case = self._case(request, object_id)  # type: ignore[attr-defined]
+        case = self.acted_on(request, object_id)
 
         def act(data: dict[str, Any]) -> HttpResponse:
             done = decisions.approve(decision=_pending(case, data), actor=actor_of(request), reason=data["reason"])
-            return pages.done(request, f"Approved. {done.reference} counts from now.", case)
+            return pages.done(request, f"{case.reference} is approved: {done.reference} counts from now.", case)
 
         return self._decision_page(request, case, "Approve", act)
 
     @action(description="Send back", icon="undo", permissions=["propose"])
     def send_back(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """To review, without a ruling."""
-        case = self._case(request, object_id)  # type: ignore[attr-defined]
+        case = self.acted_on(request, object_id)
 
         def act(data: dict[str, Any]) -> HttpResponse:
             pending = _pending(case, data)
@@ -146,15 +151,12 @@ class Deciding:
     def _decision_page(self, request: HttpRequest, case: Case, what: str, act: pages.Act) -> HttpResponse:
         pending = pending_of(case)
         form = SeenDecisionForm(pages.data_of(request), decision=pending)
-        return pages.form_page(
-            self,  # type: ignore[arg-type]
+        return self.page_of(
             request,
-            title=f"{what}: {case.reference}",
-            intro=f"{case.category} · {case.get_level_display()} · {case.get_state_display()}",
-            form=form,
-            submit=what,
-            act=act,
-            obj=case,
+            case,
+            what,
+            form,
+            act,
             template="admin/case_decide.html",
             # Of a sealed case, what was found is read while an unsealing holds, as on every page.
             context={"decision": pending, "is_readable": sealed.may_read(user=actor_of(request), case=case)},

@@ -9,60 +9,18 @@ from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminSelectMultipleWidget, UnfoldAdminSelectWidget
 
 from accounts.admin.fields import picker, style
-from accounts.admin.reasons import PageForm, ReasonedForm
-from accounts.models import APIKey, Membership, Project
-from channels.models import Model
+from accounts.admin.reasons import ReasonedForm
 from moderation.admin.case_forms import SeenForm
+from moderation.admin.measure_forms import choices_of
 from moderation.enforcement import MEASURES, Step, measure_of
 from moderation.models import Case, Decision, Demand, EnforcementAction, PolicyCategory
-from moderation.services import demands, ladder, restrictions
+from moderation.services import demands, ladder
 from moderation.services.demands import Asked
-from moderation.services.interim import KINDS as INTERIM_KINDS
 from moderation.services.proposals import FACTS_MAX, Proposal
 
 _Kind = EnforcementAction.Kind
 ROWS = 3
-# Of each sort of target, the newest are offered; the others by restricting them from their own page.
-TARGETS_MAX = 200
 _IS_VIOLATION = "finding === 'violation'"
-
-
-def choices_of(case: Case, kinds: tuple[str, ...] = tuple(MEASURES)) -> list[tuple[str, Any]]:
-    """The measures that can be taken in a case: by name, those aimed at something in groups."""
-    plain: list[tuple[str, Any]] = [("", "–")]
-    grouped: list[tuple[str, Any]] = []
-    for kind in kinds:
-        label = _Kind(kind).label
-        targets = list(_targets(case, kind))
-        if not targets:
-            plain.append((f"{kind}:", label))
-        else:
-            grouped.append((label, [(f"{kind}:{target}", name) for target, name in targets]))
-            if measure_of(kind).scope_of("") is not None and kind == _Kind.RATE:
-                plain.append((f"{kind}:", label))
-    return [*plain, *grouped]
-
-
-def _targets(case: Case, kind: str) -> Iterator[tuple[str, str]]:
-    organisation = case.organisation
-    if organisation is None:
-        return
-    if kind == _Kind.SUSPEND_KEY:
-        for key in APIKey.objects.filter(organisation=organisation).order_by("-pk")[:TARGETS_MAX]:
-            yield str(key.pk), f"{key.name} ({key.hint})"
-    elif kind in (_Kind.SUSPEND_MEMBER, _Kind.RATE):
-        members = Membership.objects.filter(organisation=organisation).select_related("user").order_by("-pk")
-        for member in members[:TARGETS_MAX]:
-            yield str(member.user_id), str(member.user)
-    elif kind == _Kind.SUSPEND_PROJECT:
-        for project in Project.objects.filter(organisation=organisation).order_by("-pk")[:TARGETS_MAX]:
-            yield str(project.pk), project.name
-    elif kind == _Kind.MODEL:
-        for name in Model.objects.order_by("name").values_list("name", flat=True)[:TARGETS_MAX]:
-            yield name, name
-    elif kind == _Kind.FEATURE:
-        for feature in restrictions.FEATURES:
-            yield feature, feature
 
 
 def _shown_when(name: str) -> str:
@@ -224,26 +182,6 @@ class ProposeForm(SeenForm):
             yield Step(kind, target=target, rate_per_minute=rate, days=days)
 
 
-class InterimForm(ReasonedForm):
-    """Whom to suspend before there is a decision."""
-
-    measure = forms.ChoiceField(label="Suspend", widget=UnfoldAdminSelectWidget)
-    field_order = ("measure", "reason")
-
-    def __init__(self, *args: Any, case: Case, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        field = self.fields["measure"]
-        assert isinstance(field, forms.ChoiceField)
-        field.choices = choices_of(case, tuple(INTERIM_KINDS))[1:]
-        whole = f"{_Kind.SUSPEND_ORGANISATION}:"
-        field.initial = f"{_Kind.SUSPEND_MEMBER}:{case.user_id}" if case.user_id else whole
-
-    def step(self) -> Step:
-        """What was chosen."""
-        kind, _, target = self.cleaned_data["measure"].partition(":")
-        return Step(kind, target=target)
-
-
 def seen_mark(decision: Decision | None) -> str:
     """Which decision somebody looks at, and where it stood then."""
     return f"{decision.pk} {decision.state}" if decision else ""
@@ -256,39 +194,3 @@ class SeenDecisionForm(ReasonedForm):
 
     def __init__(self, *args: Any, decision: Decision | None, **kwargs: Any) -> None:
         super().__init__(*args, initial={"seen": seen_mark(decision)}, **kwargs)
-
-
-class AskForm(PageForm):
-    """What to ask the organisation."""
-
-    kind = forms.ChoiceField(label="Ask for", choices=Demand.Kind.choices, initial=Demand.Kind.INFORMATION)
-    text = forms.CharField(
-        label="What exactly",
-        widget=forms.Textarea,
-        max_length=demands.TEXT_MAX,
-        help_text="The organisation reads this. Never name, nor quote, whoever reported.",
-    )
-    due_at = forms.SplitDateTimeField(
-        label="Due", help_text=f"In UTC, within {demands.DAYS_MAX} days. Information lets the resolution clock wait."
-    )
-    scope = forms.CharField(
-        label="Covers", required=False, max_length=500, help_text="Of an explanation: which personal data."
-    )
-    valid_until = forms.SplitDateTimeField(
-        label="Good until", required=False, help_text="Of an explanation, in UTC. It is asked for again before that."
-    )
-    trace_ids = forms.CharField(
-        label="Request ids",
-        required=False,
-        widget=forms.Textarea,
-        help_text="Of a deletion: the outputs that must go, one id a line.",
-    )
-    expected_version = forms.IntegerField(widget=forms.HiddenInput)
-
-    def __init__(self, *args: Any, case: Case, **kwargs: Any) -> None:
-        kwargs["initial"] = {**(kwargs.get("initial") or {}), "expected_version": case.version}
-        super().__init__(*args, **kwargs)
-
-    def clean_trace_ids(self) -> list[str]:
-        """One a line."""
-        return [line.strip() for line in self.cleaned_data["trace_ids"].splitlines() if line.strip()]

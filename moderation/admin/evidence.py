@@ -12,16 +12,15 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from accounts.admin import pages
-from accounts.admin.base import Endless, ReadOnlyAdmin
 from accounts.admin.prefilled import initial_of
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from moderation import permissions
 from moderation.admin.act_pages import CaseActPages, attachment
 from moderation.admin.evidence_forms import StoreForm
-from moderation.admin.sealing import Sealing, case_of, enter
+from moderation.admin.sealing import enter
 from moderation.errors import EvidenceBroken
-from moderation.models import Case, CustodyEntry, Evidence
+from moderation.models import Case, Evidence
 from moderation.services import evidence, evidence_reading, evidence_rules
 
 _STATE = {"Kept": "success", "Purged": None}
@@ -179,63 +178,34 @@ class EvidenceAdmin(CaseActPages):
     def check_file(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Compare it with its hash."""
 
-        def act(piece: Evidence, data: dict[str, Any]) -> HttpResponse:
-            problem = evidence_reading.check(
-                evidence=piece, actor=actor_of(request), reason=data["reason"], address=address_of(request)
-            )
-            if problem:
+        def do(piece: Evidence, reason: str) -> None:
+            told: dict[str, Any] = {"actor": actor_of(request), "reason": reason, "address": address_of(request)}
+            if problem := evidence_reading.check(evidence=piece, **told):
                 raise ValidationError(problem)
-            return pages.done(request, "It is what was stored.", piece)
 
-        return self.act_page(
+        return self.reason_page(
             request,
             object_id,
             verb="Check",
             intro="Opens the file and compares it with the hash that the case's chain knows.",
-            form=lambda piece: ReasonedForm(pages.data_of(request)),
-            act=act,
+            do=do,
+            said=lambda piece: f"{piece.case.reference}: “{piece}” is what was stored.",
         )
 
     @action(description="Purge", icon="delete_forever", permissions=["purge"], variant=ActionVariant.DANGER)
     def purge(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Erase the contents for good."""
-
-        def act(piece: Evidence, data: dict[str, Any]) -> HttpResponse:
-            evidence.purge(evidence=piece, actor=actor_of(request), reason=data["reason"], address=address_of(request))
-            return pages.done(request, "Purged. Its hash stays, and the chain tells of it.", piece)
-
-        return self.act_page(
+        return self.reason_page(
             request,
             object_id,
             verb="Purge",
             intro="The contents are erased for good. Its name, hash and custody log stay as a tombstone.",
-            form=lambda piece: ReasonedForm(pages.data_of(request)),
-            act=act,
+            do=lambda piece, reason: evidence.purge(
+                evidence=piece, actor=actor_of(request), reason=reason, address=address_of(request)
+            ),
+            said=lambda piece: f"{piece.case.reference}: “{piece}” is purged. Its hash stays; the chain tells of it.",
             is_danger=True,
         )
-
-
-@admin.register(CustodyEntry)
-class CustodyEntryAdmin(Endless, Sealing, ReadOnlyAdmin):
-    """Who did what with evidence, newest first. The database refuses any change."""
-
-    ordering = ("-at", "-id")
-    list_display = ("at", "evidence", "of_case", "act", "who", "reason")
-    list_select_related = ("evidence__case__category", "actor")
-    list_filter = (("act", ChoicesDropdownFilter), ("actor", AutocompleteSelectFilter), ("at", RangeDateTimeFilter))
-    search_fields = ("evidence__case__reference",)
-    search_help_text = "Case reference"
-    fields = ("at", "evidence", "of_case", "act", "who", "reason", "address")
-
-    @display(description="Case")
-    def of_case(self, entry: CustodyEntry) -> str:
-        """By its reference."""
-        return str(case_of(entry))
-
-    @display(description="Who")
-    def who(self, entry: CustodyEntry) -> str:
-        """The person, or the platform itself."""
-        return str(entry.actor) if entry.actor else "the platform"
 
 
 def _listed(value: Any) -> str:

@@ -121,20 +121,15 @@ class LegalRequestAdmin(CaseActPages):
     @action(description="Approve", icon="check", permissions=["approve"], variant=ActionVariant.PRIMARY)
     def approve(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """As the first or the second of two."""
-
-        def act(asked: LegalRequest, data: dict[str, Any]) -> HttpResponse:
-            legal_requests.approve(
-                request=asked, actor=actor_of(request), reason=data["reason"], address=address_of(request)
-            )
-            return pages.done(request, f"{asked.get_state_display()}.", asked)
-
-        return self.act_page(
+        return self.reason_page(
             request,
             object_id,
             verb="Approve",
             intro="That the basis holds, and that no more is asked for than it covers.",
-            form=lambda asked: ReasonedForm(pages.data_of(request)),
-            act=act,
+            do=lambda asked, reason: legal_requests.approve(
+                request=asked, actor=actor_of(request), reason=reason, address=address_of(request)
+            ),
+            said=lambda asked: f"{asked.reference}: {asked.get_state_display().lower()}.",
         )
 
     @action(description="Export, once", icon="download", permissions=["handle"], variant=ActionVariant.PRIMARY)
@@ -159,18 +154,13 @@ class LegalRequestAdmin(CaseActPages):
     @action(description="Refuse", icon="block", permissions=["approve"], variant=ActionVariant.DANGER)
     def refuse(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Nothing is told, and the hold ends."""
-
-        def act(asked: LegalRequest, data: dict[str, Any]) -> HttpResponse:
-            legal_requests.refuse(
-                request=asked, actor=actor_of(request), reason=data["reason"], address=address_of(request)
-            )
-            return pages.done(request, "Refused. Its legal hold is lifted.", asked)
-
-        return self.act_page(
+        return self.reason_page(
             request,
             object_id,
             verb="Refuse",
-            form=lambda asked: ReasonedForm(pages.data_of(request)),
-            act=act,
+            do=lambda asked, reason: legal_requests.refuse(
+                request=asked, actor=actor_of(request), reason=reason, address=address_of(request)
+            ),
+            said=lambda asked: f"{asked.reference} is refused. Its legal hold is lifted.",
             is_danger=True,
         )

@@ -13,7 +13,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from accounts.admin import exports, pages, panels
-from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.act_pages import ActPages
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from moderation import permissions
@@ -36,7 +36,7 @@ exports.keep_back(Report, "reporter")
 
 
 @admin.register(Report)
-class ReportAdmin(ReadOnlyAdmin):
+class ReportAdmin(ActPages):
     """Its texts stay as they came in. Who sent it is shown to few, for a reason, by an act."""
 
     list_display = ("reference", "outcome_label", "channel", "reported_as", "organisation", "in_case", "received_at")
@@ -120,15 +120,15 @@ class ReportAdmin(ReadOnlyAdmin):
         """As it was written; never something to click on (MOD-39)."""
         return report.url or "–"
 
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Only what can be done with it as it stands."""
-        report = self.get_object(request, object_id)
-        allowed = super().get_actions_detail(request, object_id)
-        if report is None:
-            return []
-        is_open = report.outcome == Report.Outcome.OPEN
-        possible = {"close": is_open, "purge": not is_open and report.purged_at is None}
-        return [found for found in allowed if possible.get(found.path, True)]
+    def fitting(self, request: HttpRequest, obj: Report) -> frozenset[str]:
+        """Closed once; purged when it is closed, once."""
+        is_open = obj.outcome == Report.Outcome.OPEN
+        possible = {"close": is_open, "reveal": True, "purge": not is_open and obj.purged_at is None}
+        return frozenset(name for name, is_possible in possible.items() if is_possible)
+
+    def named(self, obj: Report) -> str:
+        """By its reference."""
+        return obj.reference
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -157,27 +157,24 @@ class ReportAdmin(ReadOnlyAdmin):
     @action(description="Close the report", icon="check", permissions=["close"], variant=ActionVariant.PRIMARY)
     def close(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Say what became of it."""
-        report = self._report(request, object_id)
 
-        def act(data: dict[str, Any]) -> HttpResponse:
+        def act(report: Report, data: dict[str, Any]) -> HttpResponse:
             reports.close(report=report, actor=actor_of(request), **data)
             return pages.done(request, f"{report.reference}: {report.get_outcome_display().lower()}.", report)
 
-        return pages.form_page(
-            self,
+        return self.act_page(
             request,
-            title=f"Close {report.reference}",
+            object_id,
+            verb="Close",
             intro="A decision on the case closes its reports by itself. Close one by hand when it needs no decision.",
-            form=CloseForm(pages.data_of(request)),
-            submit="Close",
+            form=lambda report: CloseForm(pages.data_of(request)),
             act=act,
-            obj=report,
         )
 
     @action(description="Show who reported", icon="visibility", permissions=["reveal"], variant=ActionVariant.DANGER)
     def reveal(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """In this one answer only; on record."""
-        report = self._report(request, object_id)
+        report = self.acted_on(request, object_id)
 
         def act(data: dict[str, Any]) -> HttpResponse:
             known = reports.reveal(report=report, actor=actor_of(request), reason=data["reason"])
@@ -197,42 +194,27 @@ class ReportAdmin(ReadOnlyAdmin):
             }
             return TemplateResponse(request, "admin/trace.html", context, headers={"Cache-Control": "no-store"})
 
-        return pages.form_page(
-            self,
+        return self.page_of(
             request,
+            report,
+            "Show it",
+            ReasonedForm(pages.data_of(request)),
+            act,
             title=f"Show who reported {report.reference}?",
             intro="The reporter was promised that nobody learns it who does not have to. The look is on record.",
-            form=ReasonedForm(pages.data_of(request)),
-            submit="Show it",
-            act=act,
-            obj=report,
             is_danger=True,
         )
 
     @action(description="Purge", icon="delete_history", permissions=["purge"], variant=ActionVariant.DANGER)
     def purge(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Erase what it says, for good."""
-        report = self._report(request, object_id)
-
-        def act(data: dict[str, Any]) -> HttpResponse:
-            report_retention.purge(report=report, actor=actor_of(request), reason=data["reason"])
-            return pages.done(request, f"{report.reference} was purged. Its hash stays.", report)
-
-        return pages.form_page(
-            self,
+        return self.reason_page(
             request,
-            title=f"Purge {report.reference}?",
+            object_id,
+            verb="Purge",
             intro="What it says, whom it accuses and what it cites is erased for good. A job does so when its time is "
             "up. Nothing is purged under a legal hold, or while it may still be needed.",
-            form=ReasonedForm(pages.data_of(request)),
-            submit="Purge",
-            act=act,
-            obj=report,
+            do=lambda report, reason: report_retention.purge(report=report, actor=actor_of(request), reason=reason),
+            said=lambda report: f"{report.reference} was purged. Its hash stays.",
             is_danger=True,
         )
-
-    def _report(self, request: HttpRequest, object_id: str) -> Report:
-        report: Report = self.object_or_404(request, object_id)
-        if not self.has_view_permission(request, report):
-            raise PermissionDenied
-        return report

@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter, RangeDateTimeFilter
@@ -12,11 +12,11 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from accounts.admin import exports, pages
+from accounts.admin.act_pages import ActPages
 from accounts.admin.base import Endless, ReadOnlyAdmin
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from moderation import permissions
-from moderation.admin.act_pages import ActPages
 from moderation.admin.sealing import enter
 from moderation.models import Case, SealedLook, Unsealing
 from moderation.services import sealed
@@ -123,7 +123,9 @@ class UnsealingAdmin(ActPages):
         def act(unsealing: Unsealing, data: dict[str, Any]) -> HttpResponse:
             sealed.grant(unsealing=unsealing, actor=actor_of(request), address=address_of(request), **data)
             return pages.done(
-                request, f"{unsealing.asked_by} may read it until {unsealing.ends_at:%H:%M} UTC.", unsealing
+                request,
+                f"{unsealing.asked_by} may read {unsealing.case.reference} until {unsealing.ends_at:%H:%M} UTC.",
+                unsealing,
             )
 
         return self.act_page(
@@ -139,32 +141,28 @@ class UnsealingAdmin(ActPages):
     def refuse(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Or take back what one has asked."""
 
-        def act(unsealing: Unsealing, data: dict[str, Any]) -> HttpResponse:
-            sealed.refuse(unsealing=unsealing, actor=actor_of(request), address=address_of(request), **data)
-            return pages.done(request, "Refused.", unsealing)
+        def do(unsealing: Unsealing, reason: str) -> None:
+            sealed.refuse(unsealing=unsealing, actor=actor_of(request), reason=reason, address=address_of(request))
 
-        return self.act_page(
-            request,
-            object_id,
-            verb="Refuse",
-            form=lambda unsealing: ReasonedForm(pages.data_of(request)),
-            act=act,
+        return self.reason_page(
+            request, object_id, verb="Refuse", do=do, said=lambda one: f"{one.case.reference}: refused."
         )
 
     @action(description="Seal again", icon="lock", permissions=["answer"], variant=ActionVariant.DANGER)
     def end(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Before the hours are over."""
 
-        def act(unsealing: Unsealing, data: dict[str, Any]) -> HttpResponse:
-            sealed.end(unsealing=unsealing, actor=actor_of(request), address=address_of(request), **data)
-            return pages.done(request, "Sealed again.", unsealing)
+        def do(unsealing: Unsealing, reason: str) -> None:
+            told: dict[str, Any] = {"actor": actor_of(request), "reason": reason, "address": address_of(request)}
+            if not sealed.end(unsealing=unsealing, **told):
+                raise ValidationError("It was over already.")
 
-        return self.act_page(
+        return self.reason_page(
             request,
             object_id,
             verb="Seal again",
-            form=lambda unsealing: ReasonedForm(pages.data_of(request)),
-            act=act,
+            do=do,
+            said=lambda one: f"{one.case.reference} is sealed again.",
             is_danger=True,
         )
 
