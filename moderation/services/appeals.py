@@ -17,7 +17,7 @@ from moderation import permissions
 from moderation.errors import IllegalMove, NotPermitted
 from moderation.models import Appeal, Decision
 from moderation.services import acts, appeal_rows, confidential, notices
-from moderation.services.appeal_window import LinkRefused, deadline, link, read
+from moderation.services.appeal_window import LinkRefused, deadline, deadlines, link, read
 from moderation.services.appeal_work import REASONS_MAX, admit_late, assign, decide, start_review, stay, unstay
 from newapi.kernel import clock
 
@@ -27,9 +27,11 @@ __all__ = [
     "admit_late",
     "assign",
     "deadline",
+    "deadlines",
     "decide",
     "link",
     "may_appeal",
+    "member_may_appeal",
     "read",
     "start_review",
     "stay",
@@ -48,22 +50,28 @@ _CLERKS = (permissions.TRIAGE, permissions.REVIEW_APPEAL, permissions.ADMIT_APPE
 
 def why_not(decision: Decision) -> str:
     """Why a decision cannot be appealed, whoever asks; empty when it can, as far as time is not concerned."""
-    if Appeal.objects.filter(decision=decision).exists():
+    if getattr(decision, "appeal", None) is not None:
         return "There is an appeal against this decision already."
     if decision.state != Decision.State.ISSUED:
         return "This decision does not count any more."
     if decision.finding != Decision.Finding.VIOLATION:
         return "Nothing was found, so there is nothing to appeal."
-    if Appeal.objects.filter(decision=decision.overrides_id, state=_State.MODIFIED).exists():
+    answered = getattr(decision.overrides, "appeal", None)
+    if answered is not None and answered.state == _State.MODIFIED:
         return "This decision is the outcome of an appeal. If there are new facts, ask for the case to be opened again."
     return ""
 
 
 def may_appeal(decision: Decision, user: User) -> bool:
     """Whether a person may appeal a decision by login: for the organisation, or because it is about them."""
-    case = decision.case
-    member = Membership.objects.filter(organisation=case.organisation_id, user=user, is_active=True).first()
-    return member is not None and (case.user_id == user.pk or member_may(member, Right.ANSWER_CASES))
+    members = Membership.objects.filter(organisation=decision.case.organisation_id, user=user, is_active=True)
+    member = members.first()
+    return member is not None and member_may_appeal(decision, member)
+
+
+def member_may_appeal(decision: Decision, member: Membership) -> bool:
+    """The same of an active member of the organisation that the decision is about."""
+    return decision.case.user_id == member.user_id or member_may(member, Right.ANSWER_CASES)
 
 
 @transaction.atomic

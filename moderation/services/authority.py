@@ -43,7 +43,7 @@ def make_due(
         needed = (permissions.HANDLE_LEGAL, permissions.DECIDE_CRITICAL, permissions.DECIDE_SEVERE)
         acts.require(case=case, actor=actor, anyone_with=needed, to="let a report become due")
     # Of two at once, the second waits and finds the first's; on SQLite the transaction is that lock.
-    Case.objects.select_for_update(of=("self",)).get(pk=case.pk)
+    Case.objects.select_for_update(of=("self",), no_key=True).get(pk=case.pk)
     report, is_new = AuthorityReport.objects.exclude(state=_State.NOT_REQUIRED).get_or_create(
         case=case, is_test=is_test, defaults={"due_at": due_at or clock.now() + SUBMIT_WITHIN}
     )

@@ -113,11 +113,12 @@ def _note(notice: CaseNotice, delivery: Delivery, state: Delivery.State, error: 
     sent_at = now if state == _State.SENT else None
     delivery.state, delivery.error, delivery.sent_at = state, error[:100], sent_at
     delivery.save(update_fields=["state", "error", "sent_at"])
-    if state != _State.QUEUED:
-        delivery_rows.tell(notice, delivery, delivery.get_state_display().lower(), reason=error)
+    # The delivery, its notice, its case: whoever locks them in another order may wait for us while we wait for them.
     if sent_at is not None and notice.sent_at is None:
         CaseNotice.objects.filter(pk=notice.pk, sent_at=None).update(sent_at=sent_at, state=CaseNotice.State.SENT)
         notice.sent_at, notice.state = sent_at, CaseNotice.State.SENT
+    if state != _State.QUEUED:
+        delivery_rows.tell(notice, delivery, delivery.get_state_display().lower(), reason=error)
 
 
 @transaction.atomic

@@ -156,7 +156,7 @@ def discreet(text: str, organisation: Organisation | None, words: Words) -> str:
 
 def as_read(text: str, organisation: Organisation | None) -> str:
     """The same for the pages of an organisation."""
-    return discreet(text, organisation, words_for(organisation))
+    return discreet(text, organisation, words_for(organisation)) if _EMAIL.search(text) else text.strip()
 
 
 def absolute(path: str) -> str:

@@ -3,6 +3,7 @@
 Never who reported, and never who decided. Owners and admins see all of it; everybody else what is about them.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,45 +11,23 @@ from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 
 from accounts.models import NoticeRead
 from accounts.permissions import Right
-from moderation.models import Appeal, CaseNotice, Decision, Demand, EnforcementAction, Strike
-from moderation.services import appeals, notice_values
+from moderation.models import Appeal, CaseNotice, Decision, Demand, Strike
+from moderation.services import appeals
 from newapi.kernel import clock
 from newapi.portal.seats import Seat
+from newapi.portal.standing_words import DemandRow, MeasureRow, appeal_tone, demand_row, measures_of
 
 ROWS_MAX = 50
 _COUNTED = (Decision.State.ISSUED, Decision.State.OVERRIDDEN)
 _DUE = (Demand.State.OPEN, Demand.State.OVERDUE)
-_ACTION = EnforcementAction.State
-# Words for what became of a measure, as the organisation reads them, and their tone.
-_MEASURE = {
-    _ACTION.PLANNED: ("not yet in force", "warn"),
-    _ACTION.IN_FORCE: ("in force", "bad"),
-    _ACTION.LIFTED: ("ended", ""),
-    _ACTION.DROPPED: ("dropped", ""),
-}
-_ADVICE = (EnforcementAction.Kind.EDUCATION, EnforcementAction.Kind.WARNING)
-APPEAL_TONES: dict[str, str] = {
-    Appeal.State.UPHELD: "bad",
-    Appeal.State.OVERTURNED: "good",
-    Appeal.State.MODIFIED: "good",
-    Appeal.State.WITHDRAWN: "",
-    Appeal.State.REJECTED_LATE: "bad",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class MeasureRow:
-    """A measure in words. `until`: None when it has no end."""
-
-    kind: str
-    state: str
-    tone: str
-    until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionRow:
-    """A decision, what it imposed, and where an appeal against it stands. `until`: the end of its window."""
+    """A decision, what it imposed, and where an appeal against it stands.
+
+    until: the end of its window, None while nobody was told of it. is_late: whether that has passed.
+    """
 
     decision: Decision
     measures: list[MeasureRow]
@@ -56,15 +35,8 @@ class DecisionRow:
     appeal_tone: str
     can_appeal: bool
     until: datetime | None
+    is_late: bool
     notice_id: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class DemandRow:
-    """A demand, and what it asks as the organisation may read it."""
-
-    demand: Demand
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +60,7 @@ def read(seat: Seat) -> StandingOf:
     """What this person is told, with a bounded number of queries and rows."""
     strikes = list(_strikes(seat))
     return StandingOf(
-        decisions=[_row(seat, decision) for decision in _decisions(seat)[:ROWS_MAX]],
+        decisions=_rows(seat, _decisions(seat)[:ROWS_MAX]),
         strikes=strikes,
         points=sum(strike.points for strike in strikes if strike.record.user_id is None),
         demands=[demand_row(demand) for demand in _demands(seat)[:ROWS_MAX]],
@@ -117,24 +89,14 @@ def demand_of(seat: Seat, reference: str) -> Demand | None:
     return _demands(seat).filter(reference=reference).first()
 
 
-def demand_row(demand: Demand) -> DemandRow:
-    """A demand without what could name a reporter."""
-    return DemandRow(demand, notice_values.as_read(demand.text, demand.organisation))
-
-
-def reasons_of(appeal: Appeal | None) -> str:
-    """The reasons of an outcome, likewise."""
-    return notice_values.as_read(appeal.outcome_reason, appeal.decision.case.organisation) if appeal else ""
-
-
-def measures_of(decision: Decision) -> list[MeasureRow]:
-    """What a decision imposed, in words, by the clock."""
-    return [_measure(action) for action in decision.actions.all()]
-
-
 def appeal_of(decision: Decision) -> Appeal | None:
     """The appeal against a decision."""
     return Appeal.objects.filter(decision=decision).first()
+
+
+def can_appeal(seat: Seat, decision: Decision) -> bool:
+    """Whether this person can appeal a decision now, in time or late."""
+    return not appeals.why_not(decision) and appeals.member_may_appeal(decision, seat.membership)
 
 
 def _mine(seat: Seat, case: str, *, besides: Q | None = None) -> Q:
@@ -154,7 +116,7 @@ def _decisions(seat: Seat) -> QuerySet[Decision]:
     )
     notices = CaseNotice.objects.filter(once__startswith="decision:")
     return (
-        decisions.select_related("case__organisation", "category", "appeal")
+        decisions.select_related("case__organisation", "category", "appeal", "overrides__appeal")
         .prefetch_related("actions", Prefetch("notices", queryset=notices))
         .order_by("-issued_at", "-pk")
     )
@@ -176,28 +138,22 @@ def _demands(seat: Seat) -> QuerySet[Demand]:
     return asked.select_related("case", "organisation").order_by("-asked_at", "-pk")
 
 
-def _row(seat: Seat, decision: Decision) -> DecisionRow:
+def _rows(seat: Seat, decisions: Iterable[Decision]) -> list[DecisionRow]:
+    """With at most three queries beside that of the decisions."""
+    told = [(decision, next(iter(decision.notices.all()), None)) for decision in decisions]
+    untils = appeals.deadlines(seat.organisation, [notice for _, notice in told if notice])
+    return [_row(seat, decision, notice, untils.get(notice.once) if notice else None) for decision, notice in told]
+
+
+def _row(seat: Seat, decision: Decision, notice: CaseNotice | None, until: datetime | None) -> DecisionRow:
     appeal = getattr(decision, "appeal", None)
-    can_appeal = appeal is None and not appeals.why_not(decision) and appeals.may_appeal(decision, seat.user)
-    notice = next(iter(decision.notices.all()), None)
     return DecisionRow(
         decision=decision,
         measures=measures_of(decision),
         appeal=appeal,
-        appeal_tone=APPEAL_TONES.get(appeal.state, "warn") if appeal else "",
-        can_appeal=can_appeal,
-        until=appeals.deadline(decision) if can_appeal else None,
+        appeal_tone=appeal_tone(appeal),
+        can_appeal=can_appeal(seat, decision),
+        until=until,
+        is_late=until is not None and clock.now() >= until,
         notice_id=notice.pk if notice else None,
     )
-
-
-def _measure(action: EnforcementAction) -> MeasureRow:
-    words, tone = _MEASURE[_ACTION(action.state)]
-    if action.state == _ACTION.IN_FORCE and action.ends_at and action.ends_at <= clock.now():
-        words, tone = _MEASURE[_ACTION.LIFTED]
-    if action.kind in _ADVICE and tone:
-        words, tone = "given", ""
-    if action.state == _ACTION.PLANNED and action.ended_at:
-        words, tone = "standing still while the appeal is decided", "warn"
-    until = action.ends_at if action.state == _ACTION.IN_FORCE else None
-    return MeasureRow(kind=action.get_kind_display(), state=words, tone=tone, until=until)

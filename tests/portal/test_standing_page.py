@@ -3,7 +3,9 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import NoticeRead, Organisation, Role, User
 from moderation.enforcement import Step
@@ -79,6 +81,26 @@ def decided_with_demand(acme: Organisation, sue: User) -> Decision:
     asked = demands.Asked("correction", "Rotate the key and tell us how.", 7)
     steps = (Step("suspend_organisation", days=7),)
     return told(acme, sue, code="CY-MALWARE", steps=steps, demands=(asked,))
+
+
+@pytest.mark.req("DSH-02")
+def test_many_decisions_take_no_more_queries_than_few(acme: Organisation, ada: User, rex: User, log_in: LogIn) -> None:
+    client = log_in(ada)
+
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as seen:
+            html(client)
+        return len(seen)
+
+    for _ in range(2):
+        desk.decided(acme, rex, demands=(demands.Asked("correction", "Rotate the keys and tell us how.", 7),))
+    delivery.deliver()
+    queries()  # the first visit is remembered
+    few = queries()
+    for _ in range(6):
+        desk.decided(acme, rex, demands=(demands.Asked("correction", "Rotate the keys and tell us how.", 7),))
+    delivery.deliver()
+    assert queries() == few
 
 
 @pytest.mark.req("DSH-02", "MOD-09")
@@ -175,7 +197,9 @@ def test_after_the_window_the_page_says_so_and_keeps_what_is_sent(
 ) -> None:
     decision = told(acme, rex)
     client, path = log_in(ada), f"{PAGE}/decisions/{decision.reference}/appeal"
+    assert "before " in html(client)
     with clock.shifted(timedelta(days=16).total_seconds()):
+        assert "the window ended " in html(client)
         assert "The window has ended." in html(client, path)
         client.post(path, {"grounds": "I was ill."})
         page = html(client, path)

@@ -13,7 +13,7 @@ from accounts.permissions import Right
 from moderation.models import Appeal, Decision
 from moderation.services import appeals
 from newapi.kernel import clock
-from newapi.portal import standing_page
+from newapi.portal import standing_page, standing_words
 from newapi.portal.appeal_forms import AppealForm, WithdrawForm
 from newapi.portal.pages import page
 from newapi.portal.seats import Seat, seated
@@ -75,10 +75,10 @@ def _page(
     context = {
         "decision": decision,
         "appeal": appeal,
-        "appeal_tone": standing_page.APPEAL_TONES.get(appeal.state, "warn") if appeal else "",
-        "measures": [] if is_discreet else standing_page.measures_of(decision),
+        "appeal_tone": standing_words.appeal_tone(appeal),
+        "measures": [] if is_discreet else standing_words.measures_of(decision),
         "is_discreet": is_discreet,
-        "reasons": standing_page.reasons_of(appeal),
+        "reasons": standing_words.reasons_of(appeal),
         "why_not": "" if appeal else appeals.why_not(decision),
         "until": until,
         "is_late": clock.now() >= until,

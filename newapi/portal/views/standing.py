@@ -11,7 +11,7 @@ from accounts.permissions import Right
 from accounts.services import notices as messages_service
 from moderation.models import Demand
 from moderation.services import appeals, demand_ends
-from newapi.portal import standing_page
+from newapi.portal import standing_page, standing_words
 from newapi.portal.appeal_forms import DemandForm
 from newapi.portal.pages import page
 from newapi.portal.seats import Seat, seated
@@ -42,7 +42,9 @@ def notice(request: HttpRequest, seat: Seat, notice_id: int) -> HttpResponse:
         read_at = read.at if read else None
     decision = told.decision if told.once.startswith("decision:") else None
     appeal = standing_page.appeal_of(decision) if decision else None
-    can_appeal = decision is not None and not appeals.why_not(decision) and appeals.may_appeal(decision, seat.user)
+    can_appeal = (
+        decision is not None and not appeals.why_not(decision) and appeals.member_may_appeal(decision, seat.membership)
+    )
     context = {
         "notice": told,
         "read_at": read_at,
@@ -68,7 +70,7 @@ def demand(request: HttpRequest, seat: Seat, reference: str) -> HttpResponse:
         if form.is_valid() and _answered(request, seat, asked, form):
             messages.success(request, "Sent. A person reads your answer; you will be told what comes of it.")
             return redirect("portal:standing", seat.organisation.slug)
-    text = standing_page.demand_row(asked).text
+    text = standing_words.demand_row(asked).text
     context = {"demand": asked, "text": text, "form": form, "is_asked": asked.state in _ASKED}
     return page(request, seat, "portal/demand.html", "standing", context, status=400 if form.errors else 200)
 
