@@ -20,6 +20,7 @@ from moderation.services import (
     reports,
     stays,
     strikes,
+    thresholds,
 )
 from moderation.services.moves import Act
 from newapi.kernel import clock
@@ -48,6 +49,7 @@ def take(*, decision: Decision, case: Case, actor: User, reason: str) -> Decisio
         ask(decision, actor)
     if old is not None:
         stays.carry_over(old=old, new=decision, actor=actor, reason=reason)
+        thresholds.recompute(decision=old)
     impose(decision, actor=actor, reason=reason)
     if is_violation and decision.level == Level.L1:
         # Whatever was chosen: an authority may have to hear of it (MOD-15).

@@ -18,6 +18,7 @@ from moderation.services import (
     proposals,
     stays,
     strikes,
+    thresholds,
 )
 from moderation.services.moves import Act
 from moderation.services.proposals import Proposal
@@ -67,6 +68,7 @@ def override(*, decision: Decision, proposal: Proposal, actor: User, reason: str
 def _overturn(old: Decision, case: Case, actor: User, reason: str) -> None:
     stays.undo(decision=old, actor=actor, reason=reason)
     strikes.void(decision=old, actor=actor, reason=reason)
+    thresholds.recompute(decision=old)
     _withdraw_demands(old, actor, reason)
     if case.state not in Case.UNDECIDED_STATES:
         cases.move(case=case, to=Case.State.NO_VIOLATION, act=Act.APPEAL, actor=actor, reason=reason)
@@ -79,6 +81,7 @@ def _modify(old: Decision, new: Decision, case: Case, actor: User, reason: str) 
         cases.move(case=case, to=Case.State.DECIDED, act=Act.APPEAL, actor=actor, reason=reason)
     new.case = case
     strikes.leave(decision=new, actor=actor, starts_at=since)
+    thresholds.recompute(decision=old)
     if not new.asks:
         _withdraw_demands(old, actor, reason)
         if case.state == Case.State.REMEDIATION:

@@ -64,6 +64,12 @@ def points(record: ConductRecord, *, at: datetime | None = None) -> int:
     return active(record, at=at).aggregate(sum=Sum("points"))["sum"] or 0
 
 
+def crossed_by(strike: Strike) -> list[int]:
+    """The thresholds that a strike crosses with what else counts, of what is not void, at the moment it landed."""
+    after = points(strike.record, at=strike.starts_at)
+    return [threshold for threshold in THRESHOLDS if after - strike.points < threshold <= after]
+
+
 def is_first(case: Case) -> bool:
     """Whether nothing is held against whom a case is about."""
     return not active(record_of(case)).exclude(decision__case=case).exists()
@@ -72,12 +78,10 @@ def is_first(case: Case) -> bool:
 @transaction.atomic
 def add(*, decision: Decision, actor: User | None) -> Strike:
     """Leave a decision's strike, and let the highest threshold that it newly crosses act."""
-    record = _locked(record_of(decision.case))
+    _locked(record_of(decision.case))
     is_first_minor = _worst(decision) in (Level.L3, Level.L4) and is_first(decision.case)
     strike = leave(decision=decision, actor=actor)
-    # Of one moment: what expires just now is in neither sum.
-    after = points(record, at=strike.starts_at)
-    crossed = [threshold for threshold in THRESHOLDS if after - strike.points < threshold <= after]
+    crossed = crossed_by(strike)
     # Whose first minor act it is gets the chance to put it right (MOD-19); an L1 ends in more than a suspension.
     if crossed and not is_first_minor and strike.level != Level.L1:
         _act_on(strike, max(crossed))
@@ -112,7 +116,10 @@ def leave(*, decision: Decision, actor: User | None, starts_at: datetime | None 
 
 @transaction.atomic
 def void(*, decision: Decision, actor: User | None, reason: str) -> int:
-    """Let the strikes of a decision count no more. What they imposed is undone with the decision. Returns how many."""
+    """Let the strikes of a decision count no more. Returns how many.
+
+    What the decision imposed is undone by `stays`; what its points led to elsewhere by `thresholds`.
+    """
     voided = 0
     for strike in decision.strikes.filter(voided_at=None).select_related("record"):
         _locked(strike.record)

@@ -6,8 +6,8 @@ import pytest
 
 from accounts.models import Notice, Organisation, User
 from moderation.enforcement import Step
-from moderation.models import Case, EnforcementAction, Restriction, Strike
-from moderation.services import decisions, strikes
+from moderation.models import Case, CaseNotice, Decision, EnforcementAction, Restriction, Strike
+from moderation.services import decisions, overrides, strikes
 from newapi.kernel import clock
 from tests import cast
 from tests.moderation import desk
@@ -16,6 +16,7 @@ from tests.moderation.test_at_once import at_once
 pytestmark = pytest.mark.django_db
 
 DAY = 86_400
+NO_NOTICE = {"no_notice": "security", "no_notice_reason": "It still spreads"}
 
 
 def points(organisation: Organisation, user: User | None = None) -> int:
@@ -179,3 +180,54 @@ def test_two_people_of_one_organisation_have_records_of_their_own(acme: Organisa
         desk.move(case, lea, "triaged", "in_review")
         desk.decide(case, lea, steps=(Step("warning"),))
     assert [points(acme, person) for person in (ben, cara)] == [2, 2]
+
+
+def overturned(decision: Decision, actor: User) -> None:
+    """Found to be none after an appeal."""
+    nothing = desk.proposal_of(decision.case, finding="no_violation", steps=(), deviation_reason="")
+    overrides.override(decision=decision, proposal=nothing, actor=actor, reason="It was a test")
+
+
+@pytest.mark.req("MOD-30")
+def test_what_a_threshold_imposed_is_lifted_when_points_that_led_to_it_are_void(
+    acme: Organisation, sue: User, lea: User
+) -> None:
+    first = desk.decided(acme, sue, "CY-MALWARE", **NO_NOTICE)
+    second = desk.decided(acme, sue, "PA-RATE", **NO_NOTICE)
+    assert asked_for(acme) == [("suspend_organisation", 30, 6)]
+    overturned(first, lea)
+    suspended = second.actions.get(threshold=6)
+    assert (suspended.state, suspended.end_reason) == ("lifted", f"Points of {first.reference} are void.")
+    assert not Restriction.objects.filter(lifted_at=None, rate_per_minute=None).exists()
+    assert CaseNotice.objects.filter(once=f"lifted:{suspended.pk}").count() == 1
+    # Whoever decided the appeal has had no part in the other case.
+    assert not second.case.events.filter(actor=lea).exists()
+
+
+@pytest.mark.req("MOD-30")
+@pytest.mark.parametrize(("after_days", "state"), [(3, "in_force"), (9, "lifted")])
+def test_what_a_threshold_imposed_is_shortened_to_what_is_still_reached_with_the_time_served(
+    acme: Organisation, sue: User, lea: User, after_days: int, state: str
+) -> None:
+    first = desk.decided(acme, sue, "PA-RATE", **NO_NOTICE)
+    second = desk.decided(acme, sue, "CY-MALWARE", **NO_NOTICE, steps=(Step("warning"),))
+    long = second.actions.get(threshold=6)
+    assert (long.days, long.state) == (30, "in_force")
+    with clock.shifted(after_days * DAY):
+        overturned(first, lea)
+        long.refresh_from_db()
+        assert (long.days, long.state) == (7, state)
+        assert Restriction.objects.filter(organisation=acme, lifted_at=None).exists() == (state == "in_force")
+    assert long.ends_at == long.starts_at + timedelta(days=7)
+
+
+@pytest.mark.req("MOD-30")
+def test_what_has_expired_since_shortens_nothing(acme: Organisation, sue: User, lea: User) -> None:
+    desk.decided(acme, sue, "PA-RATE", **NO_NOTICE)
+    with clock.shifted(170 * DAY):
+        second = desk.decided(acme, sue, "CY-MALWARE", **NO_NOTICE, steps=(Step("warning"),))
+    with clock.shifted(185 * DAY):
+        # The points of the first are gone; those of a third are void.
+        overturned(desk.decided(acme, sue, "PA-RATE", **NO_NOTICE), lea)
+        long = second.actions.get(threshold=6)
+        assert (long.days, long.state) == (30, "in_force")
