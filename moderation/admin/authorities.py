@@ -12,14 +12,15 @@ from unfold.enums import ActionVariant
 
 from accounts.admin import exports, pages
 from accounts.admin.prefilled import initial_of
+from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of
 from moderation import permissions
-from moderation.admin.act_pages import CaseActPages
-from moderation.admin.authority_forms import DueForm, PrepareForm, SubmitForm
+from moderation.admin.act_pages import CaseActPages, attachment
+from moderation.admin.authority_forms import ApproveForm, DueForm, PrepareForm, SubmitForm
 from moderation.admin.sealing import enter
 from moderation.legal_fields import FIELDS
 from moderation.models import AuthorityReport
-from moderation.services import authority
+from moderation.services import authority, authority_contents
 
 # What is told is for the authority.
 exports.keep_back(AuthorityReport, "contents")
@@ -31,9 +32,10 @@ _LABELS = {
     _State.ACKNOWLEDGED.label: "success",
 }
 _FITTING = {
-    _State.DUE: frozenset({"prepare", "approve", "send_back", "drop"}),
-    _State.APPROVED: frozenset({"submit", "send_back", "drop"}),
-    _State.SUBMITTED: frozenset({"acknowledge"}),
+    _State.DUE: frozenset({"told", "prepare", "approve", "send_back", "drop"}),
+    _State.APPROVED: frozenset({"told", "submit", "send_back", "drop"}),
+    _State.SUBMITTED: frozenset({"told", "acknowledge"}),
+    _State.ACKNOWLEDGED: frozenset({"told"}),
 }
 
 
@@ -57,7 +59,7 @@ class AuthorityReportAdmin(CaseActPages):
         ("Who and when", {"fields": ("prepared_by", "approved_by", "approved_at", "submitted_at", "external_id",
                                      "acknowledged_at", "preserve_until", "end_reason")}),
     )  # fmt: skip
-    actions_detail = ("prepare", "approve", "submit", "acknowledge", "send_back", "drop")
+    actions_detail = ("told", "prepare", "approve", "submit", "acknowledge", "send_back", "drop")
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Who handles them."""
@@ -71,11 +73,15 @@ class AuthorityReportAdmin(CaseActPages):
         """Who approves."""
         return permissions.may(actor_of(request), permissions.APPROVE_LEGAL)
 
+    def has_read_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Who has a part in it."""
+        return permissions.may(actor_of(request), *authority_contents.READERS)
+
     def fitting(self, request: HttpRequest, obj: AuthorityReport) -> frozenset[str]:
         """By its state; nobody approves or drops what they have prepared."""
         acts = _FITTING.get(_State(obj.state), frozenset())
         if obj.prepared_by_id is None:
-            acts -= {"approve", "send_back"}
+            acts -= {"told", "approve", "send_back"}
         return acts - {"approve", "drop"} if obj.prepared_by_id == request.user.pk else acts
 
     @display(description="State", label=_LABELS, ordering="state")
@@ -91,7 +97,7 @@ class AuthorityReportAdmin(CaseActPages):
 
     @display(description="What is told")
     def contents_text(self, report: AuthorityReport) -> str:
-        """The fields; what is in them is in the download."""
+        """The fields; what is in them is told by the act of that name."""
         return ", ".join(FIELDS[name].label for name in report.contents if name in FIELDS) or "not prepared"
 
     def add_view(
@@ -139,7 +145,36 @@ class AuthorityReportAdmin(CaseActPages):
     @action(description="Approve", icon="check", permissions=["approve"], variant=ActionVariant.PRIMARY)
     def approve(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Agree that it is submitted so."""
-        return self._simple(request, object_id, "Approve", authority.approve, "approved. It can be submitted.")
+
+        def act(report: AuthorityReport, data: dict[str, Any]) -> HttpResponse:
+            authority.approve(report=report, actor=actor_of(request), **data)
+            return pages.done(request, f"{report.case.reference}: approved. It can be submitted.", report)
+
+        return self.act_page(
+            request,
+            object_id,
+            verb="Approve",
+            intro="To whom, on what basis and what is told, as you have read it under “What is told”.",
+            form=lambda report: ApproveForm(pages.data_of(request), report=report),
+            act=act,
+        )
+
+    @action(description="What is told", icon="download", permissions=["read"])
+    def told(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """All of it, to be read before it is approved and when it is submitted."""
+
+        def act(report: AuthorityReport, data: dict[str, Any]) -> HttpResponse:
+            contents = authority_contents.read(report=report, actor=actor_of(request), reason=data["reason"])
+            return attachment(f"{report.case.reference}-report-{report.pk}.json", contents)
+
+        return self.act_page(
+            request,
+            object_id,
+            verb="What is told",
+            intro="As JSON. That you took it, and why, goes into the story of the case.",
+            form=lambda report: ReasonedForm(pages.data_of(request)),
+            act=act,
+        )
 
     @action(description="Submitted", icon="outgoing_mail", permissions=["handle"], variant=ActionVariant.PRIMARY)
     def submit(self, request: HttpRequest, object_id: str) -> HttpResponse:

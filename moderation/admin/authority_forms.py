@@ -11,7 +11,7 @@ from accounts.admin.reasons import ReasonedForm
 from moderation.legal_fields import FIELDS
 from moderation.models import AuthorityReport, LegalRequest
 from moderation.models.authority import COUNTRY
-from moderation.services import authority
+from moderation.services import authority_contents
 from newapi.kernel import clock
 
 
@@ -42,7 +42,17 @@ class PrepareForm(ReasonedForm):
 
     def __init__(self, *args: Any, report: AuthorityReport, **kwargs: Any) -> None:
         known = {name: getattr(report, name) for name in ("authority", "country", "legal_basis")}
-        kwargs["initial"] = {**known, "fields_told": list(report.contents) or list(authority.FIELDS_DEFAULT)}
+        kwargs["initial"] = {**known, "fields_told": list(report.contents) or list(authority_contents.FIELDS_DEFAULT)}
+        super().__init__(*args, **kwargs)
+
+
+class ApproveForm(ReasonedForm):
+    """Agreeing to what was shown, and to nothing that was prepared since."""
+
+    seen = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
+
+    def __init__(self, *args: Any, report: AuthorityReport, **kwargs: Any) -> None:
+        kwargs["initial"] = {"seen": authority_contents.fingerprint(report)}
         super().__init__(*args, **kwargs)
 
 

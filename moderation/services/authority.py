@@ -1,6 +1,6 @@
 """Reports to authorities: due by a case, prepared by one, approved by another, submitted by hand, acknowledged.
 
-What is told is made of moderation.legal_fields by name, so that no text of a case gets into it by accident.
+What is told: moderation.services.authority_contents.
 """
 
 import hashlib
@@ -8,18 +8,16 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-import orjson
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q
 from django.urls import reverse
 
 from accounts.models import Notice, User
 from accounts.services import notices
-from moderation import legal_fields, permissions
-from moderation.errors import IllegalMove
+from moderation import permissions
+from moderation.errors import IllegalMove, VersionConflict
 from moderation.models import AuthorityReport, Case, CaseEvent
-from moderation.services import acts, conflicts
+from moderation.services import acts, authority_contents, conflicts
 from newapi.kernel import clock
 
 _State = AuthorityReport.State
@@ -27,7 +25,6 @@ _State = AuthorityReport.State
 SUBMIT_WITHIN = timedelta(hours=24)
 # What was told, and the evidence of it, is preserved for at least a year.
 PRESERVE = timedelta(days=366)
-FIELDS_DEFAULT = ("organisation", "account", "cases", "evidence")
 
 
 @transaction.atomic
@@ -84,7 +81,7 @@ def prepare(
         if not getattr(report, name):
             raise ValidationError({name: "This is needed: nothing is told without it."})
     report.full_clean(exclude=["case"], validate_constraints=False)
-    report.contents = _contents(report, fields)
+    report.contents = authority_contents.chosen(report, fields)
     _move(
         report,
         (_State.DUE,),
@@ -101,17 +98,23 @@ def prepare(
 
 
 @transaction.atomic
-def approve(*, report: AuthorityReport, actor: User, reason: str) -> AuthorityReport:
-    """Agree that it is submitted so: by another than who prepared it, under any login. Raises as `prepare` does."""
+def approve(*, report: AuthorityReport, actor: User, reason: str, seen: str = "") -> AuthorityReport:
+    """Agree that it is submitted so: by another than who prepared it, under any login.
+
+    seen: the fingerprint of what the person was shown; not asked when empty. Raises as `prepare` does, and
+    VersionConflict when it was prepared anew since.
+    """
     acts.require_reason(reason)
     _require(report, actor, permissions.APPROVE_LEGAL, "approve a report")
-    report.refresh_from_db()
+    # Whoever prepares it anew waits until this is done, and finds it approved.
+    report.refresh_from_db(from_queryset=AuthorityReport.objects.select_for_update(of=("self",)))
     if report.prepared_by_id is None:
         raise IllegalMove("It is not prepared yet.")
     if report.prepared_by_id in conflicts.logins_of(actor):
         raise acts.refused(report.case, actor, "Another person must approve what you have prepared.")
-    seen = Q(prepared_by=report.prepared_by_id, legal_basis=report.legal_basis, authority=report.authority)
-    _move(report, (_State.DUE,), {"state": _State.APPROVED, "approved_by": actor, "approved_at": clock.now()}, seen)
+    if seen and seen != authority_contents.fingerprint(report):
+        raise VersionConflict("It was prepared anew since you opened this. Look at it again.")
+    _move(report, (_State.DUE,), {"state": _State.APPROVED, "approved_by": actor, "approved_at": clock.now()})
     _tell(report, actor, "approved", reason)
     return report
 
@@ -143,7 +146,7 @@ def submit(*, report: AuthorityReport, external_id: str, actor: User, reason: st
         "state": _State.SUBMITTED,
         "external_id": external_id.strip(),
         "submitted_at": now,
-        "contents_digest": hashlib.sha256(canonical(report.contents)).digest(),
+        "contents_digest": hashlib.sha256(authority_contents.canonical(report.contents)).digest(),
         "preserve_until": None if report.is_test else now + PRESERVE,
     }
     _move(report, (_State.APPROVED,), values)
@@ -173,23 +176,9 @@ def drop(*, report: AuthorityReport, actor: User, reason: str) -> AuthorityRepor
     return report
 
 
-def canonical(contents: dict[str, Any]) -> bytes:
-    """The text over which the digest of what was told is."""
-    return orjson.dumps(contents, option=orjson.OPT_SORT_KEYS)
-
-
 def link(report: AuthorityReport) -> str:
     """Its page in the admin."""
     return reverse("admin:moderation_authorityreport_change", args=[report.pk])
-
-
-def _contents(report: AuthorityReport, fields: Sequence[str]) -> dict[str, Any]:
-    names = list(dict.fromkeys(fields))
-    if not names or not set(names) <= set(legal_fields.FIELDS):
-        raise ValidationError({"fields": f"Of {', '.join(legal_fields.FIELDS)}, at least one."})
-    case = report.case
-    scope = legal_fields.Scope(case.organisation, case, case.acted_at or case.received_at, clock.now())
-    return legal_fields.read(names, scope)
 
 
 def _require(report: AuthorityReport, actor: User, permission: str, to: str) -> None:
@@ -197,11 +186,9 @@ def _require(report: AuthorityReport, actor: User, permission: str, to: str) -> 
     conflicts.refuse(case=report.case, actor=actor)
 
 
-def _move(
-    report: AuthorityReport, states: Sequence[AuthorityReport.State], values: dict[str, Any], seen: Q | None = None
-) -> None:
+def _move(report: AuthorityReport, states: Sequence[AuthorityReport.State], values: dict[str, Any]) -> None:
     """Change a report that is in one of these states, and the instance with it. Raises IllegalMove."""
-    mine = AuthorityReport.objects.filter(seen or Q(), pk=report.pk, state__in=states)
+    mine = AuthorityReport.objects.filter(pk=report.pk, state__in=states)
     if mine.update(**values) != 1:
         raise IllegalMove("The report does not stand so any more. Look at it again.")
     for name, value in values.items():

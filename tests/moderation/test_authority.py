@@ -1,6 +1,7 @@
 """Reports to authorities: due by a case, prepared by one, approved by another, with named fields and nothing else."""
 
 import hashlib
+import json
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,7 @@ from accounts.models import AuditEvent, Notice, Organisation, User
 from moderation import permissions
 from moderation.errors import IllegalMove, NotPermitted
 from moderation.models import AuthorityReport, Case, EnforcementAction
-from moderation.services import authority, chains, conflicts, evidence
+from moderation.services import authority, authority_contents, chains, conflicts, evidence
 from moderation.tasks import watch_authorities
 from newapi.kernel import clock
 from tests.admin import pages
@@ -99,7 +100,7 @@ def test_from_due_to_acknowledged_by_two_persons_with_what_was_told_preserved(
     authority.acknowledge(report=report, actor=hal, reason=REASON)
     report.refresh_from_db()
     assert (report.state, report.external_id, report.approved_by) == (_State.ACKNOWLEDGED, "BKA-7", jo)
-    assert bytes(report.contents_digest) == hashlib.sha256(authority.canonical(report.contents)).digest()
+    assert bytes(report.contents_digest) == hashlib.sha256(authority_contents.canonical(report.contents)).digest()
     assert report.preserve_until == report.submitted_at + timedelta(days=366)
     whats = ["due", "prepared", "approved", "submitted as BKA-7", "acknowledged"]
     assert [event.after for event in desk.told(case, "authority")] == [f"report {report.pk} {what}" for what in whats]
@@ -242,7 +243,7 @@ def test_a_report_of_a_sealed_case_tells_ids_and_hashes_only(
     with pytest.raises(NotPermitted, match="may not see"):
         prepare(report, hal)
     desk.grant(kim, permissions.HANDLE_LEGAL)
-    prepare(report, kim, fields=list(authority.FIELDS_DEFAULT))
+    prepare(report, kim, fields=list(authority_contents.FIELDS_DEFAULT))
     assert report.contents["evidence"][0]["ids"] == {"request_ids": ["r-1"]}
     assert case.summary not in str(report.contents)
     with pytest.raises(NotPermitted, match="may not see"):
@@ -271,6 +272,41 @@ def test_through_the_admin_from_due_to_submitted(client: Client, report: Authori
     assert "Acknowledged" in page
     panel = pages.text(client.get(pages.change(report.case)))
     assert "Report: Acknowledged" in panel
+
+
+@pytest.mark.req("MOD-26")
+def test_both_persons_read_what_is_told_and_approve_nothing_that_was_prepared_since(
+    client: Client, report: AuthorityReport, case: Case, hal: User, jo: User
+) -> None:
+    client.force_login(jo)
+    assert "not prepared yet" in pages.text(pages.send(client, pages.act(report, "told")))
+    prepare(report, hal, fields=["cases"])
+    file = pages.send(client, pages.act(report, "told"))
+    told = json.loads(file.content)
+    assert (told["legal_basis"], told["fields"]["cases"][0]["reference"]) == ("§ 138 StGB", case.reference)
+    assert "attachment" in file["Content-Disposition"]
+    assert desk.told(case, "access")[-1].actor == jo
+    approve = pages.act(report, "approve")
+    shown = pages.fields(client, approve)
+    prepare(report, hal, fields=["cases", "members"])
+    answer = client.post(approve, {**shown, "reason": REASON})
+    assert (answer.status_code, "prepared anew" in pages.text(answer)) == (400, True)
+    report.refresh_from_db()
+    assert report.state == _State.DUE
+    assert pages.send(client, approve).status_code == 302
+    for person in (desk.worker("aud", "auditor"), desk.worker("rob", "reviewer")):
+        with pytest.raises(NotPermitted):
+            authority_contents.read(report=report, actor=person, reason=REASON)
+
+
+@pytest.mark.req("MOD-26")
+def test_what_is_told_of_a_sealed_case_is_read_while_it_is_unsealed_only(acme: Organisation, kim: User) -> None:
+    case = desk.case_of(acme, "CS-CSAM")
+    report = authority.make_due(case=case, actor=None, reason=REASON)
+    desk.grant(kim, permissions.HANDLE_LEGAL)
+    prepare(report, kim)
+    with pytest.raises(NotPermitted, match="sealed"):
+        authority_contents.read(report=report, actor=kim, reason=REASON)
 
 
 def test_a_report_can_be_made_due_by_hand_and_dropped_by_another(
