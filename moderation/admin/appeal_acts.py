@@ -3,7 +3,7 @@
 from typing import Any
 
 from django import forms
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action
@@ -15,8 +15,8 @@ from accounts.admin.prefilled import initial_of
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from moderation import permissions
-from moderation.admin.appeal_forms import AssignForm, EnterForm, ModifyForm, OutcomeForm
-from moderation.models import Appeal
+from moderation.admin.appeal_forms import UNKNOWN_DECISION, AssignForm, EnterForm, ModifyForm, OutcomeForm
+from moderation.models import Appeal, Case
 from moderation.services import appeals, sealed
 
 _State = Appeal.State
@@ -62,6 +62,7 @@ class AppealActs(ReadOnlyAdmin):
             raise PermissionDenied
 
         def act(data: dict[str, Any]) -> HttpResponse:
+            _require_sight(request, data["decision"].case)
             made = appeals.submit(**data, via=Appeal.Via.MAIL, actor=actor_of(request), address=address_of(request))
             late = " It came too late; whoever may admits it." if made.state == _State.REJECTED_LATE else ""
             return pages.done(request, f"Entered as {made.reference}.{late}", made)
@@ -191,3 +192,12 @@ class AppealActs(ReadOnlyAdmin):
             template="admin/appeal_act.html",
             context={"is_readable": sealed.may_read(user=actor_of(request), case=appeal.decision.case)},
         )
+
+
+def _require_sight(request: HttpRequest, case: Case) -> None:
+    """Raises ValidationError, in the words for what there is not, for a sealed case; the try is on record."""
+    actor = actor_of(request)
+    if case.category.is_sealed and not permissions.may_see(actor, case):
+        what = f"{request.method} {request.path}"
+        sealed.note(user=actor, case=case, what=what, was_allowed=False, address=address_of(request))
+        raise ValidationError({"decision": UNKNOWN_DECISION})

@@ -12,6 +12,8 @@ from moderation.models import Appeal, Case, Decision
 from moderation.models.notice import NoticeTemplate
 from moderation.services import appeals, templates
 
+UNKNOWN_DECISION = "There is no such decision."
+
 
 def _reasons() -> forms.CharField:
     return forms.CharField(
@@ -39,7 +41,7 @@ class EnterForm(PageForm):
         """The decision of this reference."""
         found = Decision.objects.filter(reference__iexact=self.cleaned_data["decision"].strip()).first()
         if found is None:
-            raise ValidationError("There is no such decision.")
+            raise ValidationError(UNKNOWN_DECISION)
         return found
 
 

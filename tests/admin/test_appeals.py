@@ -9,7 +9,7 @@ from django.test import Client
 
 from accounts.models import AuditEvent, Organisation, User
 from moderation.enforcement import Step
-from moderation.models import Appeal, CaseNotice, Decision, NoticeTemplate, Restriction
+from moderation.models import Appeal, CaseNotice, Decision, NoticeTemplate, Restriction, SealedLook
 from moderation.services import appeals, delivery
 from newapi.kernel import clock
 from tests import cast
@@ -297,3 +297,16 @@ def test_texts_are_published_by_permission_only_and_never_edited() -> None:
     assert client.get(pages.act(text, "publish_next")).status_code == 403
     assert client.get(pages.add(NoticeTemplate)).status_code == 403
     assert client.post(pages.change(text), {"body": "x", "reason": pages.REASON}).status_code == 403
+
+
+def test_whoever_may_not_see_sealed_cases_learns_of_no_decision_by_entering_an_appeal(acme: Organisation) -> None:
+    kim = desk.worker("kim", "child safety")
+    case = desk.in_review(acme, kim, "CS-CSAM")
+    hidden = desk.propose(case, kim)
+    ira, clerk = at_the_desk("ira", "intake")
+    said = {}
+    for reference in (hidden.reference, "D-1999-000001"):
+        answer = clerk.post(pages.add(Appeal), {"decision": reference, "grounds": "By letter"})
+        said[reference] = (answer.status_code, answer.context["form"].errors.get("decision"))
+    assert len(set(map(str, said.values()))) == 1, said
+    assert SealedLook.objects.filter(user=ira, case=case, was_allowed=False).count() == 1
