@@ -20,11 +20,11 @@ class ActPages(ReadOnlyAdmin):
         """The names of the acts that can be done with it as it stands, by this person."""
         return frozenset(self.actions_detail)
 
-    def named(self, obj: Any) -> str:
+    def in_title(self, obj: Any) -> str:
         """How the title of an act's page names what it is about."""
         return str(obj)
 
-    def about(self, obj: Any) -> str:
+    def below_title(self, obj: Any) -> str:
         """What an act's page says below its title, where the act has nothing of its own to say."""
         return ""
 
@@ -55,7 +55,12 @@ class ActPages(ReadOnlyAdmin):
         **more: Any,
     ) -> HttpResponse:
         """The page of one act on what was found. `more`: as pages.form_page takes it."""
-        told = {"title": f"{verb}: {self.named(obj)}", "intro": intro or self.about(obj), "submit": verb, **more}
+        told = {
+            "title": f"{verb}: {self.in_title(obj)}",
+            "intro": intro or self.below_title(obj),
+            "submit": verb,
+            **more,
+        }
         return pages.form_page(self, request, form=form, act=act, obj=obj, **told)
 
     def act_page(

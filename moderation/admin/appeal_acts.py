@@ -10,11 +10,11 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 
 from accounts.admin import pages
-from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.prefilled import initial_of
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from moderation import permissions
+from moderation.admin.act_pages import CaseActPages
 from moderation.admin.appeal_forms import UNKNOWN_DECISION, AssignForm, EnterForm, ModifyForm, OutcomeForm
 from moderation.models import Appeal, Case
 from moderation.services import appeals, sealed
@@ -35,7 +35,7 @@ _ACTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
-class AppealActs(ReadOnlyAdmin):
+class AppealActs(CaseActPages):
     """Entering, assigning, deciding, and what a lead may order meanwhile."""
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
@@ -46,13 +46,9 @@ class AppealActs(ReadOnlyAdmin):
         """Whoever may do any of the acts; each asks for its own right."""
         return permissions.may(actor_of(request), *_CLERKS, permissions.ASSIGN)
 
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Only what can be done with it as it stands, by this person."""
-        appeal = self.get_object(request, object_id)
-        if appeal is None:
-            return []
-        return [found for found in super().get_actions_detail(request, object_id)
-                if found.path not in _ACTS or self._can(request, appeal, found.path)]  # fmt: skip
+    def fitting(self, request: HttpRequest, obj: Appeal) -> frozenset[str]:
+        """As it stands, by this person."""
+        return frozenset(name for name in _ACTS if self._can(request, obj, name))
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -96,7 +92,7 @@ class AppealActs(ReadOnlyAdmin):
 
         def act(data: dict[str, Any]) -> HttpResponse:
             appeals.start_review(appeal=appeal, actor=actor_of(request))
-            return pages.done(request, "It is in review.", appeal)
+            return pages.done(request, f"{appeal.reference} is in review.", appeal)
 
         return self._page(request, appeal, "Start", forms.Form(pages.data_of(request)), act)
 
@@ -107,7 +103,9 @@ class AppealActs(ReadOnlyAdmin):
 
         def act(data: dict[str, Any]) -> HttpResponse:
             appeals.decide(appeal=appeal, actor=actor_of(request), **data)
-            return pages.done(request, f"{appeal.get_state_display()}. The organisation is told.", appeal)
+            return pages.done(
+                request, f"{appeal.reference}: {appeal.get_state_display().lower()}. The organisation is told.", appeal
+            )
 
         return self._page(request, appeal, "Decide", OutcomeForm(pages.data_of(request)), act)
 
@@ -128,31 +126,31 @@ class AppealActs(ReadOnlyAdmin):
                 proposal=proposal,
                 actor=actor_of(request),
             )
-            return pages.done(request, "Modified. The organisation is told.", appeal)
+            return pages.done(request, f"{appeal.reference}: modified. The organisation is told.", appeal)
 
         return self._page(request, appeal, "Modify", form, act)
 
     @action(description="Admit though late", icon="more_time", permissions=["act"])
     def admit(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Take up what came after the window."""
-        return self._simple(request, object_id, "admit", "Admit though late", appeals.admit_late, "It is taken up.")
+        return self._simple(request, object_id, "admit", "Admit though late", appeals.admit_late, "it is taken up.")
 
     @action(description="Let measures stand still", icon="pause", permissions=["act"])
     def stay(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """While it is decided."""
-        done = "What the decision imposed stands still."
+        done = "what the decision imposed stands still."
         return self._simple(request, object_id, "stay", "Let measures stand still", appeals.stay, done)
 
     @action(description="Let measures go on", icon="resume", permissions=["act"])
     def unstay(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Before there is an outcome."""
-        done = "What the decision imposed goes on."
+        done = "what the decision imposed goes on."
         return self._simple(request, object_id, "unstay", "Let measures go on", appeals.unstay, done)
 
     @action(description="Withdraw", icon="undo", permissions=["act"])
     def withdraw(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """As the organisation asked by mail."""
-        done = "It is withdrawn. The organisation is told."
+        done = "it is withdrawn. The organisation is told."
         return self._simple(request, object_id, "withdraw", "Withdraw", appeals.withdraw, done)
 
     def _simple(
@@ -163,7 +161,7 @@ class AppealActs(ReadOnlyAdmin):
 
         def act(data: dict[str, Any]) -> HttpResponse:
             service(appeal=appeal, actor=actor_of(request), reason=data["reason"])
-            return pages.done(request, done, appeal)
+            return pages.done(request, f"{appeal.reference}: {done}", appeal)
 
         return self._page(request, appeal, title, ReasonedForm(pages.data_of(request)), act)
 
@@ -173,25 +171,24 @@ class AppealActs(ReadOnlyAdmin):
         right_way = {"stay": not appeal.is_stayed, "unstay": appeal.is_stayed}.get(name, True)
         return appeal.state in states and own and right_way and permissions.may(actor_of(request), *needed)
 
+    def in_title(self, obj: Appeal) -> str:
+        """By its reference."""
+        return obj.reference
+
+    def below_title(self, obj: Appeal) -> str:
+        """Against which decision, and where it stands."""
+        return f"Against {obj.decision.reference} · {obj.get_state_display()}"
+
     def _appeal(self, request: HttpRequest, object_id: str, name: str) -> Appeal:
-        appeal: Appeal = self.object_or_404(request, object_id)
-        if not self.has_view_permission(request, appeal) or not permissions.may(actor_of(request), *_ACTS[name][1]):
+        appeal: Appeal = self.acted_on(request, object_id)
+        if not permissions.may(actor_of(request), *_ACTS[name][1]):
             raise PermissionDenied
         return appeal
 
     def _page(self, request: HttpRequest, appeal: Appeal, what: str, form: forms.Form, act: pages.Act) -> HttpResponse:
-        return pages.form_page(
-            self,
-            request,
-            title=f"{what}: {appeal.reference}",
-            intro=f"Against {appeal.decision.reference} · {appeal.get_state_display()}",
-            form=form,
-            submit=what,
-            act=act,
-            obj=appeal,
-            template="admin/appeal_act.html",
-            context={"is_readable": sealed.may_read(user=actor_of(request), case=appeal.decision.case)},
-        )
+        is_readable = sealed.may_read(user=actor_of(request), case=appeal.decision.case)
+        shown: dict[str, Any] = {"template": "admin/appeal_act.html", "context": {"is_readable": is_readable}}
+        return self.page_of(request, appeal, what, form, act, **shown)
 
 
 def _require_sight(request: HttpRequest, case: Case) -> None:

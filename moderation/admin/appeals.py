@@ -17,7 +17,6 @@ from unfold.decorators import display
 from accounts.admin.requests import actor_of
 from moderation.admin import clocks
 from moderation.admin.appeal_acts import AppealActs
-from moderation.admin.sealing import Sealing
 from moderation.models import Appeal, SlaClock
 
 _State = Appeal.State
@@ -56,7 +55,7 @@ class WorkFilter(DropdownFilter):
 
 
 @admin.register(Appeal)
-class AppealAdmin(Sealing, AppealActs):
+class AppealAdmin(AppealActs):
     """Nothing here is a field to edit. Those of sealed cases are in the queue of the child-safety team only."""
 
     is_for_child_safety = True

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model as AnyModel
@@ -18,7 +17,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from accounts.admin import pages
-from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.act_pages import ActPages
 from accounts.admin.prefilled import initial_of
 from accounts.admin.requests import actor_of, address_of
 from moderation import permissions
@@ -70,7 +69,7 @@ class StateFilter(DropdownFilter):
 
 
 @admin.register(Approval)
-class ApprovalAdmin(ReadOnlyAdmin):
+class ApprovalAdmin(ActPages):
     """Adding is applying on behalf of an organisation; another person decides."""
 
     list_display = ("organisation", "code", "state_label", "for_whom", "until", "requested_by", "requested_at")
@@ -160,75 +159,51 @@ class ApprovalAdmin(ReadOnlyAdmin):
             act=act,
         )
 
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Only what can be done with it as it stands, by this person."""
-        approval = self.get_object(request, object_id)
-        if approval is None:
-            return []
-        standing = approval_rules.standing(approval)
-        may_decide = standing == "Requested" and approval.requested_by_id != request.user.pk
-        possible = {"approve": may_decide, "refuse": may_decide, "revoke": standing in ("In force", "To come")}
-        allowed = super().get_actions_detail(request, object_id)
-        return [found for found in allowed if possible.get(found.path, True)]
+    def fitting(self, request: HttpRequest, obj: Approval) -> frozenset[str]:
+        """By how it stands; nobody decides on what they have entered."""
+        standing = approval_rules.standing(obj)
+        if standing == "Requested":
+            return frozenset() if obj.requested_by_id == request.user.pk else frozenset({"approve", "refuse"})
+        return frozenset({"revoke"} if standing in ("In force", "To come") else ())
+
+    def in_title(self, obj: Approval) -> str:
+        """What, and for whom."""
+        return f"{approval_rules.what(obj)} for {obj.organisation}"
+
+    def below_title(self, obj: Approval) -> str:
+        """What it is for."""
+        return obj.purpose
 
     @action(description="Approve", icon="check", permissions=["decide"], variant=ActionVariant.PRIMARY)
     def approve(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Allow it for a time."""
-        approval = self._approval(request, object_id)
+        approval = self.acted_on(request, object_id)
 
         def act(data: dict[str, Any]) -> HttpResponse:
             approvals.approve(approval=approval, **data, actor=actor_of(request), address=address_of(request))
-            return pages.done(request, "Approved. The next call obeys.", approval)
+            return pages.done(request, f"{approval} is approved. The next call obeys.", approval)
 
-        return self._page(request, approval, "Approve", ApproveForm(pages.data_of(request), approval=approval), act)
+        return self.page_of(request, approval, "Approve", ApproveForm(pages.data_of(request), approval=approval), act)
 
     @action(description="Refuse", icon="close", permissions=["decide"])
     def refuse(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Decline it."""
-        approval = self._approval(request, object_id)
+        approval = self.acted_on(request, object_id)
 
         def act(data: dict[str, Any]) -> HttpResponse:
             approvals.refuse(approval=approval, **data, actor=actor_of(request), address=address_of(request))
-            return pages.done(request, "Refused. The organisation is told why.", approval)
+            return pages.done(request, f"{approval} is refused. The organisation is told why.", approval)
 
-        return self._page(request, approval, "Refuse", DecisionForm(pages.data_of(request)), act)
+        return self.page_of(request, approval, "Refuse", DecisionForm(pages.data_of(request)), act)
 
     @action(description="Revoke", icon="block", permissions=["decide"], variant=ActionVariant.DANGER)
     def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """End it before its time."""
-        approval = self._approval(request, object_id)
+        approval = self.acted_on(request, object_id)
 
         def act(data: dict[str, Any]) -> HttpResponse:
             approvals.revoke(approval=approval, **data, actor=actor_of(request), address=address_of(request))
-            return pages.done(request, "Revoked. The next call that needs it is refused.", approval)
+            return pages.done(request, f"{approval} is revoked. The next call that needs it is refused.", approval)
 
         form = DecisionForm(pages.data_of(request))
-        return self._page(request, approval, "Revoke", form, act, is_danger=True)
-
-    def _approval(self, request: HttpRequest, object_id: str) -> Approval:
-        approval: Approval = self.object_or_404(request, object_id)
-        if not self.has_view_permission(request, approval):
-            raise PermissionDenied
-        return approval
-
-    def _page(
-        self,
-        request: HttpRequest,
-        approval: Approval,
-        verb: str,
-        form: forms.Form,
-        act: pages.Act,
-        *,
-        is_danger: bool = False,
-    ) -> HttpResponse:
-        return pages.form_page(
-            self,
-            request,
-            title=f"{verb}: {approval_rules.what(approval)} for {approval.organisation}",
-            intro=approval.purpose,
-            form=form,
-            submit=verb,
-            act=act,
-            obj=approval,
-            is_danger=is_danger,
-        )
+        return self.page_of(request, approval, "Revoke", form, act, is_danger=True)

@@ -17,9 +17,8 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from accounts.admin import pages
-from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.act_pages import ActPages
 from accounts.admin.prefilled import initial_of
-from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from accounts.admin.texts import moment
 from accounts.models import APIKey, Organisation
@@ -50,7 +49,7 @@ class StateFilter(DropdownFilter):
 
 
 @admin.register(BlockEntry)
-class BlockEntryAdmin(ReadOnlyAdmin):
+class BlockEntryAdmin(ActPages):
     """There is no change: withdraw an entry and add another."""
 
     list_display = ("kind", "value", "state", "scope", "purpose", "until", "created_by", "created_at")
@@ -129,35 +128,25 @@ class BlockEntryAdmin(ReadOnlyAdmin):
             is_danger=True,
         )
 
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Only what is in force can be withdrawn."""
-        entry = self.get_object(request, object_id)
-        is_over = entry is None or _state(entry) != "In force"
-        return [] if is_over else super().get_actions_detail(request, object_id)
+    def fitting(self, request: HttpRequest, obj: BlockEntry) -> frozenset[str]:
+        """Until it is over."""
+        return frozenset({"withdraw"} if _state(obj) == "In force" else ())
 
     @action(description="Withdraw", icon="lock_open", permissions=["withdraw"], variant=ActionVariant.PRIMARY)
     def withdraw(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """End it before its time."""
-        entry: BlockEntry = self.object_or_404(request, object_id)
-        if not self.has_view_permission(request, entry):
-            raise PermissionDenied
 
-        def act(data: dict[str, Any]) -> HttpResponse:
-            if not blocks.withdraw(
-                entry=entry, actor=actor_of(request), reason=data["reason"], address=address_of(request)
-            ):
+        def do(entry: BlockEntry, reason: str) -> None:
+            if not blocks.withdraw(entry=entry, actor=actor_of(request), reason=reason, address=address_of(request)):
                 raise ValidationError("It was over already.")
-            return pages.done(request, "Withdrawn. Other entries stay in force.", entry)
 
-        return pages.form_page(
-            self,
+        return self.reason_page(
             request,
-            title=f"Withdraw: {entry}",
+            object_id,
+            verb="Withdraw",
             intro="Calls are served again from the next one on, unless something else forbids them.",
-            form=ReasonedForm(pages.data_of(request)),
-            submit="Withdraw",
-            act=act,
-            obj=entry,
+            do=do,
+            said=lambda entry: f"{entry} is withdrawn. Other entries stay in force.",
         )
 
 

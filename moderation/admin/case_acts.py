@@ -19,11 +19,11 @@ from moderation.services import cases, moves
 class CaseActs(CaseActPages):
     """What all acts on cases have in common, and those that need no module of their own."""
 
-    def named(self, obj: Case) -> str:
+    def in_title(self, obj: Case) -> str:
         """By its reference."""
         return obj.reference
 
-    def about(self, obj: Case) -> str:
+    def below_title(self, obj: Case) -> str:
         """What it is judged as, and where it stands."""
         return f"{obj.category} · {obj.get_level_display()} · {obj.get_state_display()}"
 

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ValidationError
 from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
@@ -15,13 +14,12 @@ from unfold.contrib.filters.admin import (
 )
 from unfold.decorators import action, display
 
-from accounts.admin import exports, pages
-from accounts.admin.base import ReadOnlyAdmin, ReadOnlyInline
-from accounts.admin.reasons import ReasonedForm
+from accounts.admin import exports
+from accounts.admin.base import ReadOnlyInline
 from accounts.admin.requests import actor_of
 from accounts.models import NoticeRead
 from moderation import permissions
-from moderation.admin.sealing import Sealing
+from moderation.admin.act_pages import CaseActPages
 from moderation.models import CaseNotice, Delivery
 from moderation.services import appeal_window, delivery_rows, redelivery
 
@@ -45,7 +43,7 @@ class DeliveryInline(ReadOnlyInline):
 
 
 @admin.register(CaseNotice)
-class CaseNoticeAdmin(Sealing, ReadOnlyAdmin):
+class CaseNoticeAdmin(CaseActPages):
     """What was written, word for word. What can be done is to send it again, and to say that a mail came back."""
 
     list_display = ("created_at", "kind", "case_reference", "whom", "state_label", "sent_at")
@@ -113,54 +111,43 @@ class CaseNoticeAdmin(Sealing, ReadOnlyAdmin):
         readings = NoticeRead.objects.filter(notice=notice.message_id).select_related("user").order_by("at")[:50]
         return "\n".join(f"{read.user}, {read.at:%Y-%m-%d %H:%M} UTC" for read in readings) or "By nobody yet"
 
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Only what can be done with it as it stands."""
-        notice: Any = self.get_object(request, object_id)
-        if notice is None:
-            return []
-        possible = {"resend": notice.has_lost, "mark_bounced": notice.has_mailed}
-        allowed = super().get_actions_detail(request, object_id)
-        return [found for found in allowed if possible.get(found.path, True)]
+    def fitting(self, request: HttpRequest, obj: Any) -> frozenset[str]:
+        """What was lost is sent again; what was mailed may have come back."""
+        return frozenset(({"resend"} if obj.has_lost else set()) | ({"mark_bounced"} if obj.has_mailed else set()))
+
+    def in_title(self, obj: CaseNotice) -> str:
+        """By what it is a notice of."""
+        return self.kind(obj)
+
+    def below_title(self, obj: CaseNotice) -> str:
+        """Of which case, and to whom."""
+        return f"Case {obj.case.reference} · to {self.whom(obj)}"
 
     @action(description="Send again", icon="forward_to_inbox", permissions=["handle"])
     def resend(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """On the channels that have failed; and what was left to a person."""
-        notice = self._notice(request, object_id)
-
-        def act(data: dict[str, Any]) -> HttpResponse:
-            redelivery.resend(notice=notice, actor=actor_of(request), reason=data["reason"])
-            return pages.done(request, "It is sent again within a minute.", notice)
-
-        return self._page(request, notice, "Send again", act)
+        return self.reason_page(
+            request,
+            object_id,
+            verb="Send again",
+            do=lambda notice, reason: redelivery.resend(notice=notice, actor=actor_of(request), reason=reason),
+            said=lambda notice: f"{notice.case.reference}: it is sent again within a minute.",
+        )
 
     @action(description="The mail came back", icon="unsubscribe", permissions=["handle"])
     def mark_bounced(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Then the next channel is tried, and the window of an appeal begins with that one."""
-        notice = self._notice(request, object_id)
 
-        def act(data: dict[str, Any]) -> HttpResponse:
-            mailed = notice.deliveries.get(channel=Delivery.Channel.EMAIL)
-            redelivery.bounced(delivery=mailed, actor=actor_of(request), reason=data["reason"])
-            return pages.done(request, "Noted. What else can carry it is tried within a minute.", notice)
+        def do(notice: CaseNotice, reason: str) -> None:
+            mailed = notice.deliveries.filter(channel=Delivery.Channel.EMAIL).first()
+            if mailed is None:
+                raise ValidationError("It was never mailed.")
+            redelivery.bounced(delivery=mailed, actor=actor_of(request), reason=reason)
 
-        return self._page(request, notice, "The mail came back", act)
-
-    def _notice(self, request: HttpRequest, object_id: str) -> CaseNotice:
-        notice: CaseNotice = self.object_or_404(request, object_id)
-        if not (self.has_view_permission(request, notice) and self.has_handle_permission(request)):
-            raise PermissionDenied
-        return notice
-
-    def _page(self, request: HttpRequest, notice: CaseNotice, what: str, act: pages.Act) -> HttpResponse:
-        form: forms.Form = ReasonedForm(pages.data_of(request))
-        about = f"Case {notice.case.reference} · to {self.whom(notice)}"
-        return pages.form_page(
-            self,
+        return self.reason_page(
             request,
-            title=f"{what}: {self.kind(notice)}",
-            intro=about,
-            form=form,
-            submit=what,
-            act=act,
-            obj=notice,
+            object_id,
+            verb="The mail came back",
+            do=do,
+            said=lambda notice: f"{notice.case.reference}: noted. What else can carry it is tried within a minute.",
         )

@@ -10,11 +10,10 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from accounts.admin import pages
 from accounts.admin.base import ReadOnlyAdmin
-from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of
 from moderation import permissions
+from moderation.admin.act_pages import CaseActPages
 from moderation.admin.sealing import Sealing
 from moderation.models import ConductRecord, EnforcementAction, Escalation, SlaPause, Strike
 from moderation.services import interim, strikes
@@ -23,7 +22,7 @@ _STATE = {"Planned": "info", "In force": "danger", "Lifted": "success", "Dropped
 
 
 @admin.register(EnforcementAction)
-class EnforcementActionAdmin(Sealing, ReadOnlyAdmin):
+class EnforcementActionAdmin(CaseActPages):
     """What decisions impose ends with its time or by an appeal; interim measures are renewed and ended here."""
 
     list_display = ("__str__", "case", "state_label", "is_interim", "starts_at", "ends_at")
@@ -45,14 +44,15 @@ class EnforcementActionAdmin(Sealing, ReadOnlyAdmin):
         """Whoever may impose interim measures of some level."""
         return permissions.may(actor_of(request), *interim.BY.values())
 
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Only of an interim measure that is in force; renewed once, and only where it ends by itself."""
-        measure = self.get_object(request, object_id)
-        if not isinstance(measure, EnforcementAction) or not measure.is_interim:
-            return []
-        runs = measure.state == EnforcementAction.State.IN_FORCE
-        possible = {"renew": runs and measure.ends_at is not None and not measure.is_renewed, "release": runs}
-        return [found for found in super().get_actions_detail(request, object_id) if possible.get(found.path, True)]
+    def fitting(self, request: HttpRequest, obj: EnforcementAction) -> frozenset[str]:
+        """Of an interim measure that is in force; renewed once, and only where it ends by itself."""
+        if not obj.is_interim or obj.state != EnforcementAction.State.IN_FORCE:
+            return frozenset()
+        return frozenset({"release"} if obj.ends_at is None or obj.is_renewed else {"renew", "release"})
+
+    def below_title(self, obj: EnforcementAction) -> str:
+        """Of which case, and where it stands."""
+        return f"{obj.case} · {obj.get_state_display()}"
 
     @action(description="Renew", icon="update", permissions=["interim"])
     def renew(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -65,21 +65,12 @@ class EnforcementActionAdmin(Sealing, ReadOnlyAdmin):
         return self._act(request, object_id, "End it", interim.release)
 
     def _act(self, request: HttpRequest, object_id: str, what: str, do: Any) -> HttpResponse:
-        measure: EnforcementAction = self.object_or_404(request, object_id)
-
-        def act(data: dict[str, Any]) -> HttpResponse:
-            do(action=measure, actor=actor_of(request), reason=data["reason"])
-            return pages.done(request, f"{measure}: {measure.get_state_display().lower()}.", measure)
-
-        return pages.form_page(
-            self,
+        return self.reason_page(
             request,
-            title=f"{what}: {measure}",
-            intro=f"{measure.case} · {measure.get_state_display()}",
-            form=ReasonedForm(pages.data_of(request)),
-            submit=what,
-            act=act,
-            obj=measure,
+            object_id,
+            verb=what,
+            do=lambda measure, reason: do(action=measure, actor=actor_of(request), reason=reason),
+            said=lambda measure: f"{measure.case.reference}, {measure}: {measure.get_state_display().lower()}.",
         )
 
 

@@ -3,13 +3,14 @@
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action
 
 from accounts.admin import pages
-from accounts.admin.base import GovernedAdmin, ReadOnlyAdmin
+from accounts.admin.act_pages import ActPages
+from accounts.admin.base import GovernedAdmin
 from accounts.admin.fields import picker
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of
@@ -33,7 +34,7 @@ class DeclareForm(ReasonedForm):
 
 
 @admin.register(Conflict)
-class ConflictAdmin(ReadOnlyAdmin):
+class ConflictAdmin(ActPages):
     """Declared by colleagues for themselves, or by whoever assigns; ended by another person."""
 
     list_display = ("__str__", "reason", "created_by", "created_at", "ended_at")
@@ -46,6 +47,14 @@ class ConflictAdmin(ReadOnlyAdmin):
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Everybody who works on cases; for others only whoever assigns, as the service judges."""
         return permissions.may(actor_of(request), permissions.REVIEW, permissions.ASSIGN)
+
+    def fitting(self, request: HttpRequest, obj: Conflict) -> frozenset[str]:
+        """It ends once."""
+        return frozenset() if obj.ended_at else frozenset({"end"})
+
+    def below_title(self, obj: Conflict) -> str:
+        """Why it was declared."""
+        return obj.reason
 
     def has_end_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Whoever assigns."""
@@ -75,21 +84,13 @@ class ConflictAdmin(ReadOnlyAdmin):
     @action(description="End", icon="link_off", permissions=["end"])
     def end(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """By another person than the one whom it binds."""
-        conflict: Conflict = self.object_or_404(request, object_id)
 
-        def act(data: dict[str, Any]) -> HttpResponse:
-            conflicts.end(conflict=conflict, actor=actor_of(request), reason=data["reason"])
-            return pages.done(request, "It holds no longer.", conflict)
+        def do(conflict: Conflict, reason: str) -> None:
+            if not conflicts.end(conflict=conflict, actor=actor_of(request), reason=reason):
+                raise ValidationError("It had ended already.")
 
-        return pages.form_page(
-            self,
-            request,
-            title=f"End: {conflict}",
-            intro=conflict.reason,
-            form=ReasonedForm(pages.data_of(request)),
-            submit="End",
-            act=act,
-            obj=conflict,
+        return self.reason_page(
+            request, object_id, verb="End", do=do, said=lambda conflict: f"{conflict}: it holds no longer."
         )
 
 

@@ -3,18 +3,14 @@
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from accounts.admin import pages
-from accounts.admin.base import ReadOnlyAdmin
-from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of
 from moderation import permissions
-from moderation.admin.sealing import Sealing
+from moderation.admin.act_pages import CaseActPages
 from moderation.models import Demand
 from moderation.services import demand_ends, demands
 
@@ -29,7 +25,7 @@ _STATE = {
 
 
 @admin.register(Demand)
-class DemandAdmin(Sealing, ReadOnlyAdmin):
+class DemandAdmin(CaseActPages):
     """Asked on the page of a case; judged here."""
 
     list_display = ("reference", "kind", "state_label", "organisation", "case", "due_at")
@@ -60,17 +56,18 @@ class DemandAdmin(Sealing, ReadOnlyAdmin):
         """Whoever may review."""
         return permissions.may(actor_of(request), permissions.REVIEW)
 
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Only what can be done with the demand as it stands."""
-        demand = self.get_object(request, object_id)
-        if not isinstance(demand, Demand):
-            return []
-        possible = {
-            "accept": demand.state == Demand.State.ANSWERED,
-            "reject": demand.state == Demand.State.ANSWERED,
-            "withdraw": demand.state in demands.PENDING,
-        }
-        return [found for found in super().get_actions_detail(request, object_id) if possible.get(found.path, True)]
+    def fitting(self, request: HttpRequest, obj: Demand) -> frozenset[str]:
+        """An answer is judged; what nobody has judged can be withdrawn."""
+        judged = {"accept", "reject"} if obj.state == Demand.State.ANSWERED else set()
+        return frozenset(judged | ({"withdraw"} if obj.state in demands.PENDING else set()))
+
+    def in_title(self, obj: Demand) -> str:
+        """By its reference."""
+        return obj.reference
+
+    def below_title(self, obj: Demand) -> str:
+        """What is asked of whom."""
+        return f"{obj.get_kind_display()} · {obj.organisation} · {obj.case.reference}"
 
     @action(description="Accept", icon="done", permissions=["judge"], variant=ActionVariant.PRIMARY)
     def accept(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -88,21 +85,10 @@ class DemandAdmin(Sealing, ReadOnlyAdmin):
         return self._act(request, object_id, "Withdraw", lambda told: demand_ends.withdraw(**told))
 
     def _act(self, request: HttpRequest, object_id: str, what: str, do: Any) -> HttpResponse:
-        demand: Demand = self.object_or_404(request, object_id)
-        if not permissions.may_see(actor_of(request), demand.case):
-            raise PermissionDenied
-
-        def act(data: dict[str, Any]) -> HttpResponse:
-            do({"demand": demand, "actor": actor_of(request), "reason": data["reason"]})
-            return pages.done(request, f"{demand.reference}: {demand.get_state_display().lower()}.", demand)
-
-        return pages.form_page(
-            self,
+        return self.reason_page(
             request,
-            title=f"{what}: {demand.reference}",
-            intro=f"{demand.get_kind_display()} · {demand.organisation} · {demand.case.reference}",
-            form=ReasonedForm(pages.data_of(request)),
-            submit=what,
-            act=act,
-            obj=demand,
+            object_id,
+            verb=what,
+            do=lambda demand, reason: do({"demand": demand, "actor": actor_of(request), "reason": reason}),
+            said=lambda demand: f"{demand.case.reference}, {demand.reference}: {demand.get_state_display().lower()}.",
         )

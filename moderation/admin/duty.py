@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -13,8 +13,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from accounts.admin import pages
-from accounts.admin.base import ReadOnlyAdmin
-from accounts.admin.reasons import ReasonedForm
+from accounts.admin.act_pages import ActPages
 from accounts.admin.requests import actor_of
 from moderation import permissions, roster
 from moderation.admin.duty_forms import ShiftForm
@@ -48,7 +47,7 @@ class WhenFilter(DropdownFilter):
 
 
 @admin.register(DutyShift)
-class DutyShiftAdmin(ReadOnlyAdmin):
+class DutyShiftAdmin(ActPages):
     """Who is told of warnings and breaches, and when. A shift is never edited: it is taken off and put on anew."""
 
     list_display = ("user", "duty", "standing", "starts_at", "ends_at", "created_by")
@@ -75,11 +74,9 @@ class DutyShiftAdmin(ReadOnlyAdmin):
 
     has_manage_permission = has_add_permission
 
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+    def fitting(self, request: HttpRequest, obj: DutyShift) -> frozenset[str]:
         """What is over cannot be taken off."""
-        shift = self.get_object(request, object_id)
-        is_over = shift is None or shift.ends_at <= clock.now()
-        return [] if is_over else super().get_actions_detail(request, object_id)
+        return frozenset({"take_off"} if obj.ends_at > clock.now() else ())
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -107,23 +104,18 @@ class DutyShiftAdmin(ReadOnlyAdmin):
     @action(description="Take off", icon="event_busy", permissions=["manage"], variant=ActionVariant.DANGER)
     def take_off(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """End it now, or drop it."""
-        shift: DutyShift = self.object_or_404(request, object_id)
-        if not self.has_view_permission(request, shift):
-            raise PermissionDenied
 
-        def act(data: dict[str, Any]) -> HttpResponse:
-            ended = duty.take_off(shift=shift, actor=actor_of(request), reason=data["reason"])
-            return pages.done(request, f"{shift.user} is off duty." if ended else "It was over already.", shift)
+        def do(shift: DutyShift, reason: str) -> None:
+            if not duty.take_off(shift=shift, actor=actor_of(request), reason=reason):
+                raise ValidationError("It was over already.")
 
-        return pages.form_page(
-            self,
+        return self.reason_page(
             request,
-            title=f"Take off: {shift}",
+            object_id,
+            verb="Take off",
             intro="A shift that runs ends now; one to come is dropped.",
-            form=ReasonedForm(pages.data_of(request)),
-            submit="Take off",
-            act=act,
-            obj=shift,
+            do=do,
+            said=lambda shift: f"{shift.user} is off duty.",
             is_danger=True,
         )
 

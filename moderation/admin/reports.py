@@ -126,7 +126,7 @@ class ReportAdmin(ActPages):
         possible = {"close": is_open, "reveal": True, "purge": not is_open and obj.purged_at is None}
         return frozenset(name for name, is_possible in possible.items() if is_possible)
 
-    def named(self, obj: Report) -> str:
+    def in_title(self, obj: Report) -> str:
         """By its reference."""
         return obj.reference
 

@@ -18,13 +18,11 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from accounts.admin import pages
-from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.prefilled import initial_of
-from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of
 from accounts.admin.texts import moment
+from moderation.admin.act_pages import CaseActPages
 from moderation.admin.restriction_forms import ImposeForm
-from moderation.admin.sealing import Sealing
 from moderation.models import Restriction
 from moderation.services import restrictions
 from newapi.kernel import clock
@@ -55,7 +53,7 @@ class StateFilter(DropdownFilter):
 
 
 @admin.register(Restriction)
-class RestrictionAdmin(Sealing, ReadOnlyAdmin):
+class RestrictionAdmin(CaseActPages):
     """Imposing is adding. There is no change: lift it and impose another."""
 
     list_display = ("organisation", "what", "effect", "state", "category_code", "case", "starts_at", "until",
@@ -144,33 +142,25 @@ class RestrictionAdmin(Sealing, ReadOnlyAdmin):
             is_danger=True,
         )
 
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Only what is not over can be lifted."""
-        restriction = self.get_object(request, object_id)
-        is_over = restriction is None or _state(restriction) in ("Ended", "Lifted")
-        return [] if is_over else super().get_actions_detail(request, object_id)
+    def fitting(self, request: HttpRequest, obj: Restriction) -> frozenset[str]:
+        """Until it is over."""
+        return frozenset({"lift"} if _state(obj) not in ("Ended", "Lifted") else ())
 
     @action(description="Lift", icon="lock_open", permissions=["lift"], variant=ActionVariant.PRIMARY)
     def lift(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """End it before its time."""
-        restriction: Restriction = self.object_or_404(request, object_id)
-        if not self.has_view_permission(request, restriction):
-            raise PermissionDenied
 
-        def act(data: dict[str, Any]) -> HttpResponse:
-            if not restrictions.lift(restriction=restriction, actor=actor_of(request), reason=data["reason"]):
+        def do(restriction: Restriction, reason: str) -> None:
+            if not restrictions.lift(restriction=restriction, actor=actor_of(request), reason=reason):
                 raise ValidationError("It was over already.")
-            return pages.done(request, "Lifted. Other restrictions stay in force.", restriction)
 
-        return pages.form_page(
-            self,
+        return self.reason_page(
             request,
-            title=f"Lift: {restriction}",
+            object_id,
+            verb="Lift",
             intro="Calls are served as before from the next one on, unless another restriction holds for them.",
-            form=ReasonedForm(pages.data_of(request)),
-            submit="Lift",
-            act=act,
-            obj=restriction,
+            do=do,
+            said=lambda restriction: f"{restriction} is lifted. Other restrictions stay in force.",
         )
 
 

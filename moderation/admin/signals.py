@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -18,12 +18,9 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from accounts.admin import pages
-from accounts.admin.base import ReadOnlyAdmin
-from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from moderation import permissions
-from moderation.admin.sealing import Sealing
+from moderation.admin.act_pages import CaseActPages
 from moderation.models import Case, DetectorRule, Signal
 from moderation.selectors import without_sealed
 from moderation.services import signals
@@ -49,7 +46,7 @@ class DetectorFilter(DropdownFilter):
 
 
 @admin.register(Signal)
-class SignalAdmin(Sealing, ReadOnlyAdmin):
+class SignalAdmin(CaseActPages):
     """Nobody adds or edits a signal; a person says whether it was right."""
 
     list_display = (
@@ -134,13 +131,10 @@ class SignalAdmin(Sealing, ReadOnlyAdmin):
         """What a person said of it."""
         return signal.get_verdict_display()
 
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+    def fitting(self, request: HttpRequest, obj: Signal) -> frozenset[str]:
         """Only what would change something."""
-        signal = self.get_object(request, object_id)
-        if signal is None:
-            return []
-        done = {_Verdict.CONFIRMED: "confirm", _Verdict.FALSE_POSITIVE: "mistaken"}.get(_Verdict(signal.verdict))
-        return [found for found in super().get_actions_detail(request, object_id) if found.path != done]
+        done = {_Verdict.CONFIRMED: "confirm", _Verdict.FALSE_POSITIVE: "mistaken"}.get(_Verdict(obj.verdict))
+        return frozenset(self.actions_detail) - {done}
 
     @action(description="Confirm", icon="check", permissions=["judge"], variant=ActionVariant.PRIMARY)
     def confirm(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -157,7 +151,7 @@ class SignalAdmin(Sealing, ReadOnlyAdmin):
     @action(description="Open a case", icon="gavel", permissions=["open"])
     def open_case(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The form of a new case, with what the signal knows filled in."""
-        signal = self._signal(request, object_id)
+        signal = self.acted_on(request, object_id)
         about = f"{self.noticed_by(signal)}: {self.about(signal)}, {signal.count:,} times"
         initial = {
             "organisation": signal.organisation_id,
@@ -171,27 +165,12 @@ class SignalAdmin(Sealing, ReadOnlyAdmin):
     def _judge(
         self, request: HttpRequest, object_id: str, verdict: Signal.Verdict, what: str, intro: str
     ) -> HttpResponse:
-        signal = self._signal(request, object_id)
-
-        def act(data: dict[str, Any]) -> HttpResponse:
-            words = {"actor": actor_of(request), "reason": data["reason"], "address": address_of(request)}
+        def do(signal: Signal, reason: str) -> None:
+            words: dict[str, Any] = {"actor": actor_of(request), "reason": reason, "address": address_of(request)}
             if not signals.judge(signal=signal, verdict=verdict, **words):
                 raise ValidationError("It says so already.")
-            return pages.done(request, f"{signal}: {verdict.label.lower()}.", signal)
 
-        return pages.form_page(
-            self,
-            request,
-            title=f"{what}: {signal}",
-            intro=intro,
-            form=ReasonedForm(pages.data_of(request)),
-            submit=what,
-            act=act,
-            obj=signal,
+        said = verdict.label.lower()
+        return self.reason_page(
+            request, object_id, verb=what, intro=intro, do=do, said=lambda signal: f"{signal}: {said}."
         )
-
-    def _signal(self, request: HttpRequest, object_id: str) -> Signal:
-        signal: Signal = self.object_or_404(request, object_id)
-        if not self.has_view_permission(request, signal):
-            raise PermissionDenied
-        return signal
