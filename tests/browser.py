@@ -12,6 +12,7 @@ from tests.processes import START_S
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 WIDE = {"width": 1440, "height": 900}
+LAPTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
 # As long as a page, or what is expected on it, may take on a machine that does much else.
 PATIENCE_MS = 60_000

@@ -96,8 +96,28 @@ class CaseAdmin(Moving, Deciding, Merging):
     date_hierarchy = "received_at"
     fields = ("reference", "organisation", "category", "level_text", "state_text", "source", "summary", "assignee",
               "received_at", "closed_at")  # fmt: skip
-    actions_detail = ("suspend", "propose", "decide", "approve", "move", "assign", "set_level", "ask", "send_back",
-                      "add_note", "set_subject", "set_category", "merge", "split")  # fmt: skip
+    actions_detail = (
+        "suspend",
+        "propose",
+        "decide",
+        "approve",
+        "move",
+        {
+            "title": "More",
+            "icon": "more_horiz",
+            "items": [
+                "assign",
+                "ask",
+                "add_note",
+                "send_back",
+                "set_level",
+                "set_category",
+                "set_subject",
+                "merge",
+                "split",
+            ],
+        },
+    )
     change_form_outer_before_template = "admin/case_before.html"
     change_form_outer_after_template = "admin/case_after.html"
 
@@ -147,6 +167,8 @@ class CaseAdmin(Moving, Deciding, Merging):
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
         """Add the clocks and the story."""
         case: Case = kwargs["obj"]
+        context["level_tone"] = LEVEL_LABELS.get(case.level)
+        context["state_tone"] = _STATE.get(case.get_state_display())
         context["clocks"] = [clocks.read(sla) for sla in case.clocks.order_by("kind").reverse()]
         events = case.events.select_related("actor").order_by("-at", "-id")[:EVENTS_SHOWN_MAX]
         context["timeline"] = list(events)

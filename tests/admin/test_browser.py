@@ -19,7 +19,7 @@ from tests import cast
 from tests.admin import house as houses
 from tests.admin import pages
 from tests.admin.house import House
-from tests.browser import PHONE, WIDE
+from tests.browser import LAPTOP, PHONE, WIDE
 from tests.processes import MockUpstream
 
 # Whether something was painted on a canvas.
@@ -75,8 +75,8 @@ def desk(browser: Browser, live_server: LiveServer, root: User) -> Iterator[Desk
 
 @pytest.mark.parametrize(
     "options",
-    [{"viewport": WIDE}, {"viewport": PHONE}, {"viewport": WIDE, "color_scheme": "dark"}],
-    ids=["wide", "phone", "dark"],
+    [{"viewport": WIDE}, {"viewport": PHONE}, {"viewport": LAPTOP, "color_scheme": "dark"}],
+    ids=["wide", "phone", "dark laptop"],
 )
 def test_pages_are_drawn_whole_at_every_width(
     browser: Browser, live_server: LiveServer, busy: House, options: dict[str, object]
