@@ -12,9 +12,10 @@ from django.utils import timezone
 from accounts.models import APIKey, Membership, Organisation, Project, User
 from accounts.services import audit, epochs
 from channels.models import Model
-from moderation.models import Case, CaseEvent, PolicyCategory, Restriction
+from moderation.errors import IllegalMove
+from moderation.models import Case, CaseEvent, EnforcementAction, PolicyCategory, Restriction
 from moderation.selectors import effect_on_calls
-from moderation.services import acts
+from moderation.services import acts, conflicts
 from newapi.kernel import clock
 
 # What the gateway calls the kinds of call it serves.
@@ -49,7 +50,7 @@ def impose(
     rate_per_minute: so many calls a minute still pass, for a scope of SLOWABLE; None refuses all of them.
     is_automatic: decided by a detector; it must have an end. The category is the case's when not given.
     resumes: it goes on with one that stood still, also when the case is done or the category retired by now.
-    Raises ValidationError, and NotPermitted for a case that the actor may not see.
+    Raises ValidationError, and NotPermitted for a case that the actor may not see or that concerns them.
     """
     acts.require_reason(reason)
     now = clock.now()
@@ -88,12 +89,14 @@ def impose(
 def lift(*, restriction: Restriction, actor: User | None, reason: str) -> bool:
     """End a restriction before its time; others stay. False when it was lifted or had ended before.
 
-    Raises ValidationError without a reason, and NotPermitted for a case that the actor may not see.
+    Raises ValidationError without a reason, NotPermitted for a case that the actor may not see or that concerns them,
+    and IllegalMove for what a measure imposes that goes on.
     """
     acts.require_reason(reason)
     if restriction.case is not None:
-        acts.require_sight(case=restriction.case, actor=actor)
+        _check_actor(restriction.case, actor)
     now = clock.now()
+    _refuse_beside_its_measure(restriction, now)
     running = Restriction.objects.filter(Q(ends_at=None) | Q(ends_at__gt=now), pk=restriction.pk, lifted_at=None)
     if running.update(lifted_at=now, lifted_by=actor) != 1:
         return False
@@ -114,6 +117,27 @@ def check_target(organisation: Organisation, scope: str, target: str) -> None:
         raise ValidationError({"scope": f"Choose one of {', '.join(_Scope.values)}."})
     if not exists(organisation, target):
         raise ValidationError({"target": f"{organisation} has no {_Scope(scope).label.lower()} “{target}”."})
+
+
+def _check_actor(case: Case, actor: User | None) -> None:
+    """A person who may see the case, and whom it does not concern. Raises NotPermitted. Jobs of the platform pass."""
+    acts.require_sight(case=case, actor=actor)
+    if actor is not None:
+        conflicts.refuse(case=case, actor=actor)
+
+
+def _refuse_beside_its_measure(restriction: Restriction, now: datetime) -> None:
+    """What a measure imposes ends with the measure: measures.end has ended that first. Raises IllegalMove."""
+    goes_on = Q(ends_at=None) | Q(ends_at__gt=now)
+    in_force = EnforcementAction.objects.filter(
+        goes_on, restriction=restriction, state=EnforcementAction.State.IN_FORCE
+    )
+    measure = in_force.select_related("decision", "case").first()
+    if measure is None:
+        return
+    if measure.decision is not None:
+        raise IllegalMove(f"{measure.decision.reference} imposed it: it ends with its time, or by an appeal.")
+    raise IllegalMove(f"It is an interim measure of {measure.case.reference}: end it there.")
 
 
 def _tell(restriction: Restriction, kind: CaseEvent.Kind, action: str, actor: User | None, reason: str) -> None:
@@ -149,7 +173,7 @@ def _checked_start(starts_at: datetime | None, ends_at: datetime | None, now: da
 
 
 def _check_case(case: Case, organisation: Organisation, actor: User | None, *, may_be_done: bool) -> None:
-    acts.require_sight(case=case, actor=actor)
+    _check_actor(case, actor)
     if case.organisation_id != organisation.pk:
         raise ValidationError({"case": "The case is about another organisation."})
     if not may_be_done and not Case.objects.filter(pk=case.pk, state__in=Case.OPEN_STATES).exists():

@@ -8,11 +8,14 @@ from django.core.exceptions import ValidationError
 
 from accounts.models import Organisation, User
 from moderation.enforcement import Step
+from moderation.errors import IllegalMove, NotPermitted
 from moderation.models import Appeal, Case, Decision, EnforcementAction, PolicyCategory, Restriction
-from moderation.services import appeals, delivery
+from moderation.services import appeals, delivery, interim, restrictions
 from newapi.kernel import clock
+from tests import cast
 from tests.moderation import desk
 from tests.moderation.test_appeals import in_review, suspended
+from tests.moderation.test_at_once import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -112,3 +115,51 @@ def test_a_measure_that_could_never_begin_is_not_proposed(acme: Organisation, le
     assert not EnforcementAction.objects.exists()
     assert not Decision.objects.exists()
     assert Case.objects.get(pk=case.pk).state == "in_review"
+
+
+@pytest.mark.req("MOD-20", "MOD-30")
+def test_what_a_decision_imposed_is_not_lifted_past_the_decision(acme: Organisation, sue: User, root: User) -> None:
+    decision = suspended(acme, sue)
+    restriction = Restriction.objects.get(organisation=acme)
+    with clock.at(NOON + DAY), pytest.raises(IllegalMove, match=decision.reference):
+        restrictions.lift(restriction=restriction, actor=root, reason="They asked nicely")
+    assert Restriction.objects.get(pk=restriction.pk).lifted_at is None
+
+
+def test_an_interim_measure_is_ended_in_its_case_not_beside_it(acme: Organisation, sue: User, root: User) -> None:
+    case = desk.in_review(acme, sue, "CY-MALWARE")
+    action = interim.impose(case=case, step=Step("suspend_organisation"), actor=sue, reason="It spreads")
+    with pytest.raises(IllegalMove, match=case.reference):
+        restrictions.lift(restriction=action.restriction, actor=root, reason="They asked nicely")
+    assert interim.release(action=action, actor=sue, reason="It has stopped")
+
+
+@pytest.mark.edge(33)
+@pytest.mark.parametrize("act", ["impose", "lift"])
+def test_whom_a_case_concerns_neither_imposes_nor_lifts_for_it(
+    acme: Organisation, rex: User, root: User, act: str
+) -> None:
+    case = desk.in_review(acme, rex)
+    made = restrictions.impose(organisation=acme, scope="organisation", case=case, reason="Stop", actor=rex)
+    cast.member(acme, root)
+    acts = {
+        "impose": lambda: restrictions.impose(
+            organisation=acme, scope="organisation", case=case, reason="Not so bad", rate_per_minute=9, actor=root
+        ),
+        "lift": lambda: restrictions.lift(restriction=made, actor=root, reason="We are good people"),
+    }
+    with pytest.raises(NotPermitted, match="may not work on this case"):
+        acts[act]()
+    assert Restriction.objects.get().lifted_at is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_suspend_the_same_at_once_one_does(acme: Organisation, sue: User, lea: User) -> None:
+    case = desk.in_review(acme, sue, "CY-MALWARE")
+    step = Step("suspend_organisation")
+    outcomes = at_once(
+        lambda: interim.impose(case=case, step=step, actor=sue, reason="It spreads"),
+        lambda: interim.impose(case=case, step=step, actor=lea, reason="It spreads"),
+    )
+    assert [type(one) for one in outcomes if isinstance(one, Exception)] == [IllegalMove]
+    assert EnforcementAction.objects.filter(is_interim=True).count() == 1
