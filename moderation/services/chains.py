@@ -1,6 +1,7 @@
 """Proving that nothing that happened to cases was changed: signed roots over all chains, and the verifier."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import groupby, islice
 
 from django.db import transaction
@@ -17,7 +18,7 @@ FETCH_ROWS = 5_000
 # The verifier stops listing after so many; one is enough to look.
 FINDINGS_MAX = 1_000
 
-# (events looked at, events in all)
+# (events looked at, events in all); told again and again after the last one, while evidence and roots are looked at.
 Progress = Callable[[int, int], None]
 # Case id, number, moment, actor's id, kind, before, after, reason, hash.
 _EVENT_FIELDS = ("case_id", "number", "at", "actor_id", "kind", "before", "after", "reason", "hash")
@@ -73,10 +74,12 @@ def lines_of(root: ChainRoot) -> list[tuple[str, int, str]]:
 
 
 def _all(progress: Progress) -> Iterator[Finding]:
-    yield from _chains(progress)
-    yield from evidence_checks.rows()
+    total = CaseEvent.objects.count()
+    alive = partial(progress, total, total)
+    yield from _chains(progress, total)
+    yield from evidence_checks.rows(alive)
     yield from _lines()
-    yield from _roots()
+    yield from _roots(alive)
 
 
 def _grown() -> QuerySet[Case]:
@@ -89,9 +92,9 @@ def _grown() -> QuerySet[Case]:
     )
 
 
-def _chains(progress: Progress) -> Iterator[Finding]:
+def _chains(progress: Progress, total: int) -> Iterator[Finding]:
     """Every case beside its events, both in order of the case's id."""
-    total, done = CaseEvent.objects.count(), 0
+    done = 0
     rows = CaseEvent.objects.order_by("case_id", "number").values_list(*_EVENT_FIELDS)
     events = groupby(rows.iterator(chunk_size=FETCH_ROWS), key=lambda row: row[0])
     case_id, own = next(events, _NO_EVENTS)
@@ -139,9 +142,10 @@ def _lines() -> Iterator[Finding]:
         yield Finding("signed", reference, f"Event {number}, signed by root {root}, is not there, or is another.")
 
 
-def _roots() -> Iterator[Finding]:
+def _roots(alive: Callable[[], None]) -> Iterator[Finding]:
     before_hash, expected, root = b"", 1, None
     for root in ChainRoot.objects.order_by("number").iterator():
+        alive()
         where = f"root {root.number}"
         if root.number != expected:
             yield Finding("gap", where, f"Root {expected} is missing.")

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from itertools import islice
 from typing import TypeVar
@@ -22,12 +22,17 @@ FILES_PER_RUN = 100
 _MARK = re.compile(r"evidence (\d+) stored sha256 [0-9a-f]{64}")
 
 
-def rows() -> Iterator[Finding]:
-    """Evidence that the chain does not know so, and evidence that it knows and that is gone. Reads only."""
+def rows(alive: Callable[[], None]) -> Iterator[Finding]:
+    """Evidence that the chain does not know so, and evidence that it knows and that is gone. Reads only.
+
+    alive: called again and again, so that a long look is not taken for a dead one.
+    """
     for some in _batches(Evidence.objects.select_related("case").order_by("pk").iterator(ROWS)):
+        alive()
         yield from _rows(some)
     told = CaseEvent.objects.filter(kind=CaseEvent.Kind.EVIDENCE, after__startswith="evidence ").order_by("pk")
     for events in _batches(told.values_list("after", "case__reference").iterator(ROWS)):
+        alive()
         yield from _gone(events)
 
 

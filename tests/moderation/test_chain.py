@@ -380,6 +380,16 @@ def test_progress_reaches_all_events(case: Case, globex: Organisation) -> None:
     assert seen == [(4, 5), (5, 5)]
 
 
+def test_a_run_shows_that_it_lives_while_it_looks_at_evidence_and_roots(case: Case, rex: User) -> None:
+    for number in range(3):
+        evidence.store_ids(case=case, name="Ids", facts={"id": f"a{number}"}, source="staff", actor=rex)
+        chains.make_root()
+    said: list[tuple[int, int]] = []
+    assert chains.verify(progress=lambda done, total: said.append((done, total))) == []
+    after = said[said.index((7, 7)) + 1 :]
+    assert after == [(7, 7)] * 5  # evidence, what tells of it, three roots
+
+
 @pytest.mark.django_db(transaction=True)
 def test_what_is_appended_while_it_verifies_does_not_look_like_a_change(acme: Organisation, rex: User) -> None:
 
