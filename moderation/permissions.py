@@ -42,6 +42,8 @@ PUBLISH_TRANSPARENCY = "moderation.change_transparencyreport"
 REQUEST_APPROVAL = "moderation.add_approval"
 DECIDE_APPROVAL = "moderation.change_approval"
 ADD_BLOCK = "moderation.add_blockentry"
+JUDGE_SIGNAL = "moderation.change_signal"
+PUBLISH_DETECTOR = "moderation.add_detectorrule"
 WITHDRAW_BLOCK = "moderation.change_blockentry"
 
 # What each duty needs; sealed cases by grant, as everywhere.

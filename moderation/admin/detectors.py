@@ -15,6 +15,7 @@ from unfold.enums import ActionVariant
 from accounts.admin import pages, panels
 from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.requests import actor_of, address_of
+from moderation import permissions
 from moderation.admin.detector_forms import VersionForm
 from moderation.detection import newest
 from moderation.detectors.table import DETECTORS
@@ -59,7 +60,7 @@ class DetectorRuleAdmin(ReadOnlyAdmin):
 
     def has_publish_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Who may publish versions."""
-        return request.user.has_perm("moderation.add_detectorrule")
+        return request.user.has_perm(permissions.PUBLISH_DETECTOR)
 
     @display(description="Detector")
     def name(self, rule: DetectorRule) -> str:

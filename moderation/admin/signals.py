@@ -83,7 +83,7 @@ class SignalAdmin(CaseActPages):
 
     def has_judge_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Who may say whether a signal was right."""
-        return request.user.has_perm("moderation.change_signal")
+        return request.user.has_perm(permissions.JUDGE_SIGNAL)
 
     def has_open_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Who may open cases."""

@@ -13,6 +13,8 @@ from django.utils import timezone
 from accounts.models import Organisation, User
 from accounts.services import audit
 from channels.services import catalogue
+from moderation import permissions
+from moderation.errors import NotPermitted
 from moderation.models import BlockEntry
 from moderation.selectors import BLOCKS_MAX
 from moderation.services import acts, block_values
@@ -39,9 +41,10 @@ def add(
     """Refuse calls that the value matches, from now until `expires_at` (until withdrawn when empty).
 
     value: as block_values says for the kind. organisation: only its calls; None for everybody's. address: the actor's
-    own, which no range may contain. Raises ValidationError.
+    own, which no range may contain. Raises NotPermitted, ValidationError.
     """
     acts.require_reason(reason)
+    _require(actor, permissions.ADD_BLOCK)
     now = clock.now()
     _check_purpose(purpose)
     _check_end(expires_at, now)
@@ -67,8 +70,12 @@ def add(
 
 @transaction.atomic
 def withdraw(*, entry: BlockEntry, actor: User | None, reason: str, address: str | None = None) -> bool:
-    """End an entry before its time. False when it was withdrawn or had expired before. Raises ValidationError."""
+    """End an entry before its time. False when it was withdrawn or had expired before.
+
+    Raises NotPermitted, ValidationError.
+    """
     acts.require_reason(reason)
+    _require(actor, permissions.WITHDRAW_BLOCK)
     now = clock.now()
     if in_force(now).filter(pk=entry.pk).update(withdrawn_at=now, withdrawn_by=actor) != 1:
         return False
@@ -122,3 +129,9 @@ def _check_others(entry: BlockEntry, now: datetime) -> None:
         raise ValidationError(f"There are {PHRASES_MAX:,} phrases in force, which is all that each call is tried for.")
     if running.count() >= BLOCKS_MAX:
         raise ValidationError(f"There are {BLOCKS_MAX:,} entries in force, which is all the gateway holds.")
+
+
+def _require(actor: User | None, permission: str) -> None:
+    """Of a person the permission; a job has none. Raises NotPermitted."""
+    if actor is not None and not permissions.may(actor, permission):
+        raise NotPermitted(f"This needs the permission {permission}.")

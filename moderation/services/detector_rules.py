@@ -9,7 +9,9 @@ from django.db import transaction
 from accounts.models import User
 from accounts.services import audit
 from channels.services import catalogue
+from moderation import permissions
 from moderation.detectors.table import DETECTORS
+from moderation.errors import NotPermitted
 from moderation.models import DetectorRule, PolicyCategory
 from newapi.kernel import clock
 
@@ -31,8 +33,10 @@ def publish(
     """Make the next version of a detector's rule; workers and the job obey it from the next call and run on.
 
     parameters: all that moderation.detectors.table says the detector takes. seen_version: the version that the
-    person started from; a newer one refuses. Raises ValidationError by field; nothing is changed then.
+    person started from; a newer one refuses. Raises NotPermitted, or ValidationError by field; nothing is changed then.
     """
+    if actor is not None and not permissions.may(actor, permissions.PUBLISH_DETECTOR):
+        raise NotPermitted(f"This needs the permission {permissions.PUBLISH_DETECTOR}.")
     taken = DETECTORS.get(detector)
     if taken is None:
         raise ValidationError({"detector": f"Choose one of {', '.join(DETECTORS)}."})

@@ -10,6 +10,8 @@ from django.db import transaction
 
 from accounts.models import User
 from accounts.services import audit
+from moderation import permissions
+from moderation.errors import NotPermitted
 from moderation.models import Signal
 from moderation.services import acts
 from newapi.kernel import clock
@@ -78,11 +80,14 @@ def notice(
 
 @transaction.atomic
 def judge(*, signal: Signal, verdict: str, actor: User, reason: str, address: str | None = None) -> bool:
-    """Say that a signal was right, or a false positive. False when it says so already. Raises ValidationError.
+    """Say that a signal was right, or a false positive. False when it says so already.
 
-    What a throttle or a case has done since stays: it is lifted or moved by its own act.
+    What a throttle or a case has done since stays: it is lifted or moved by its own act. Raises NotPermitted,
+    ValidationError.
     """
     acts.require_reason(reason)
+    if not permissions.may(actor, permissions.JUDGE_SIGNAL):
+        raise NotPermitted(f"This needs the permission {permissions.JUDGE_SIGNAL}.")
     if verdict not in VERDICTS:
         raise ValidationError({"verdict": f"Choose one of {', '.join(VERDICTS)}."})
     before = Signal.objects.select_for_update().values_list("verdict", flat=True).get(pk=signal.pk)

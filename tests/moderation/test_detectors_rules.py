@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 
 from accounts.models import AuditEvent, User
 from channels.services import catalogue
-from moderation import detection
+from moderation import detection, permissions
 from moderation.detectors import seeds
 from moderation.detectors.table import DETECTORS
 from moderation.models import DetectorRule, PolicyCategory
@@ -62,6 +62,7 @@ def test_seeding_again_makes_only_what_is_missing() -> None:
 
 @pytest.mark.req("GW-35")
 def test_an_edit_is_a_new_version_with_its_author_and_an_audit_row(rex: User) -> None:
+    desk.grant(rex, permissions.PUBLISH_DETECTOR)
     first = DetectorRule.objects.get(detector="attack")
     second = publish(parameters={"requests_min": 80, "minutes": 5}, mode="shadow", actor=rex, note="Too many clients")
     assert (second.version, second.author, second.note, second.mode) == (2, rex, "Too many clients", "shadow")

@@ -7,7 +7,7 @@ import pytest
 from django_celery_beat.models import PeriodicTask
 
 from accounts.models import Organisation, User
-from moderation import tasks
+from moderation import permissions, tasks
 from moderation.detectors import seeds
 from moderation.models import Case, CaseEvent, DetectorRule, PolicyCategory, Restriction, Signal
 from moderation.services import signal_cases, signals
@@ -83,12 +83,14 @@ def test_looking_again_changes_nothing_and_what_goes_on_joins_the_same_case(noti
 
 
 def test_one_signal_that_a_person_has_confirmed_is_enough(notice: Notice, rex: User) -> None:
+    desk.grant(rex, permissions.JUDGE_SIGNAL)
     signals.judge(signal=notice(), verdict="confirmed", actor=rex, reason="Seen in the log")
     assert signal_cases.join() == 1
     assert Case.objects.get().signals.count() == 1
 
 
 def test_what_a_person_has_found_mistaken_counts_for_nothing(notice: Notice, rex: User) -> None:
+    desk.grant(rex, permissions.JUDGE_SIGNAL)
     for _ in range(3):
         signals.judge(signal=notice(), verdict="false_positive", actor=rex, reason="A load test")
     notice()

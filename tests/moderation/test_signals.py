@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from redis import Redis
 
 from accounts.models import APIKey, AuditEvent, Organisation, User
+from moderation import permissions
 from moderation.models import Signal
 from moderation.services import signals
 from moderation.services.signals import Subject
@@ -88,6 +89,8 @@ def test_facts_are_numbers_and_request_ids_are_few(key: APIKey) -> None:
 @pytest.mark.req("GW-35")
 @pytest.mark.django_db
 def test_a_person_judges_a_signal_and_may_change_their_mind(key: APIKey, rex: User, roy: User) -> None:
+    for person in (rex, roy):
+        desk.grant(person, permissions.JUDGE_SIGNAL)
     signal = notice(key)
     assert signal is not None
     assert signals.judge(signal=signal, verdict="confirmed", actor=rex, reason="Seen in the log")
@@ -106,6 +109,7 @@ def test_a_person_judges_a_signal_and_may_change_their_mind(key: APIKey, rex: Us
 @pytest.mark.django_db
 @pytest.mark.parametrize(("verdict", "reason"), [("confirmed", " "), ("open", "Undo it"), ("guilty", "Looks so")])
 def test_nonsense_judges_nothing(key: APIKey, rex: User, verdict: str, reason: str) -> None:
+    desk.grant(rex, permissions.JUDGE_SIGNAL)
     signal = notice(key)
     assert signal is not None
     with pytest.raises(ValidationError):
