@@ -10,7 +10,6 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver, path
 from django.views.decorators.http import require_http_methods
 
 from accounts.admin import pages
@@ -94,12 +93,4 @@ def _midnight(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
 
 
-_plain_urls = admin.site.get_urls
-
-
-def _urls() -> list[URLResolver | URLPattern]:
-    """Before the site's own, whose last one catches everything."""
-    return [path("compliance/", admin.site.admin_view(show), name="compliance"), *_plain_urls()]
-
-
-admin.site.get_urls = _urls  # type: ignore[method-assign]
+pages.mount("compliance/", show, name="compliance")

@@ -11,7 +11,7 @@ from accounts.admin.requests import actor_of
 from billing.admin.adjustments import waiting_count
 from moderation import board
 from moderation.models import SlaClock
-from moderation.selectors import without_sealed
+from moderation.selectors import visible_to
 
 # Title, and (title, icon, model) of each item; `model>page` leads to a page of its own, for whoever may view the model.
 GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
@@ -188,6 +188,6 @@ def _item(request: HttpRequest, title: str, icon: str, label: str) -> dict[str, 
 
 
 def late_cases(request: HttpRequest) -> int:
-    """How many cases have a clock that runs and is overdue; one that stands still is not. Asked by every page."""
-    late = SlaClock.objects.filter(board.standing_q("late"))
-    return without_sealed(late, actor_of(request), case="case__").values("case").distinct().count()
+    """How many cases that one may see have a clock that runs and is overdue; none that stands still. For every page."""
+    seen = visible_to(actor_of(request), case="case__")
+    return SlaClock.objects.filter(board.standing_q("late")).filter(seen).values("case").distinct().count()

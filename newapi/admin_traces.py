@@ -12,7 +12,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver, path, reverse
+from django.urls import reverse
 
 from accounts.admin import pages, panels
 from accounts.admin.reasons import ReasonedForm
@@ -137,12 +137,4 @@ def way_here(request: HttpRequest, obj: Model) -> panels.Panel | None:
     return panels.Panel(title="Requests", links=(panels.Link("Look up a request", reverse("admin:traces"), "search"),))
 
 
-_plain_urls = admin.site.get_urls
-
-
-def _urls() -> list[URLResolver | URLPattern]:
-    """Before the site's own, whose last one catches everything."""
-    return [path("traces/", admin.site.admin_view(look_up), name="traces"), *_plain_urls()]
-
-
-admin.site.get_urls = _urls  # type: ignore[method-assign]
+pages.mount("traces/", look_up, name="traces")

@@ -9,9 +9,10 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver, path, reverse
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
+from accounts.admin import pages
 from accounts.admin.requests import actor_of
 from accounts.models import User
 from moderation import board, permissions
@@ -152,12 +153,4 @@ def _clocks() -> str:
     return reverse("admin:moderation_slaclock_changelist")
 
 
-_plain_urls = admin.site.get_urls
-
-
-def _urls() -> list[URLResolver | URLPattern]:
-    """Before the site's own, whose last one catches everything."""
-    return [path("moderation/board/", admin.site.admin_view(show), name="moderation_board"), *_plain_urls()]
-
-
-admin.site.get_urls = _urls  # type: ignore[method-assign]
+pages.mount("moderation/board/", show, name="moderation_board")

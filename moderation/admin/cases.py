@@ -25,7 +25,7 @@ from moderation.admin.case_forms import OpenForm
 from moderation.admin.case_merging import Merging
 from moderation.admin.deciding import Deciding
 from moderation.admin.policy import LEVEL_LABELS
-from moderation.models import Case, SlaClock
+from moderation.models import Case, CaseEvent, SlaClock
 from moderation.services import opening
 
 EVENTS_SHOWN_MAX = 200
@@ -170,8 +170,13 @@ class CaseAdmin(Moving, Deciding, Merging):
         context["level_tone"] = LEVEL_LABELS.get(case.level)
         context["state_tone"] = _STATE.get(case.get_state_display())
         context["clocks"] = [clocks.read(sla) for sla in case.clocks.order_by("kind").reverse()]
-        events = case.events.select_related("actor").order_by("-at", "-id")[:EVENTS_SHOWN_MAX]
-        context["timeline"] = list(events)
+        events = case.events.select_related("actor").order_by("-at", "-id")
+        found = list(events[: EVENTS_SHOWN_MAX + 1])
+        context["timeline"] = found[:EVENTS_SHOWN_MAX]
+        context["is_timeline_cut"] = len(found) > EVENTS_SHOWN_MAX
+        # Sealed cases are found by no search.
+        if request.user.has_perm("moderation.view_caseevent") and not case.category.is_sealed:
+            context["events_url"] = pages.list_url(CaseEvent, q=case.reference)
         offered = {found.path for found in self.get_actions_detail(request, str(case.pk))}
         context["keys"] = [
             (key, name, reverse(f"admin:moderation_case_{act}", args=[case.pk]))

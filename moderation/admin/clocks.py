@@ -15,7 +15,6 @@ from accounts.admin.requests import actor_of
 from moderation import board
 from moderation.admin.sealing import Sealing
 from moderation.models import SlaClock, SlaPause
-from moderation.selectors import without_sealed
 from newapi.kernel import clock
 
 # The last quarter of a promise's time is shown as urgent.
@@ -165,10 +164,9 @@ class SlaClockAdmin(Sealing, ReadOnlyAdmin):
     )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SlaClock]:
-        """Without those of sealed cases, for whom they are sealed."""
+        """With whether each stands still."""
         paused = Exists(SlaPause.objects.filter(sla=OuterRef("pk"), ended_at=None))
-        rows = super().get_queryset(request).annotate(is_paused=paused)
-        return without_sealed(rows, actor_of(request), case="case__")
+        return super().get_queryset(request).annotate(is_paused=paused)
 
     @display(description="Says", label={tone: tone for tone in ("success", "info", "warning", "danger")})
     def reading(self, sla: SlaClock) -> tuple[str, str]:

@@ -9,10 +9,8 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.decorators import display
 
 from accounts.admin.base import ReadOnlyAdmin
-from accounts.admin.requests import actor_of
 from moderation.admin.sealing import Sealing
 from moderation.models import Decision
-from moderation.selectors import without_sealed
 
 _STATE = {
     "Proposed": "warning",
@@ -44,9 +42,8 @@ class DecisionAdmin(Sealing, ReadOnlyAdmin):
     change_form_outer_before_template = "admin/decision_before.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Decision]:
-        """Without those of sealed cases, for whom these are sealed."""
-        rows = super().get_queryset(request).prefetch_related("actions")
-        return without_sealed(rows, actor_of(request), case="case__")
+        """With what each imposes."""
+        return super().get_queryset(request).prefetch_related("actions")
 
     @display(description="State", label=_STATE, ordering="state")
     def state_label(self, decision: Decision) -> str:

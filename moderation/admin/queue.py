@@ -8,9 +8,10 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver, path, reverse
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
+from accounts.admin import pages
 from accounts.admin.pages import object_url
 from accounts.admin.reasons import PageForm
 from accounts.admin.requests import actor_of
@@ -120,12 +121,4 @@ def _page(request: HttpRequest) -> int:
     return min(max(int(asked), 1), PAGES_MAX) if is_number else 1
 
 
-_plain_urls = admin.site.get_urls
-
-
-def _urls() -> list[URLResolver | URLPattern]:
-    """Before the site's own, whose last one catches everything."""
-    return [path("moderation/queue/", admin.site.admin_view(show), name="moderation_queue"), *_plain_urls()]
-
-
-admin.site.get_urls = _urls  # type: ignore[method-assign]
+pages.mount("moderation/queue/", show, name="moderation_queue")

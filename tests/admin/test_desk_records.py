@@ -9,17 +9,22 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import AuditEvent, Organisation, User
+from moderation.admin import cases as case_pages
 from moderation.enforcement import Step
+from moderation.errors import NotPermitted
 from moderation.models import (
     Approval,
     CareEntry,
+    CaseEvent,
     CommunityItem,
     ConductRecord,
     Conflict,
+    DetectorRule,
     Dispute,
     EnforcementAction,
+    Signal,
 )
-from moderation.services import interim
+from moderation.services import blocks, cases, detector_rules, interim, signals
 from newapi.kernel import clock
 from tests import cast
 from tests.admin import pages
@@ -143,3 +148,46 @@ def test_an_approval_in_force_is_shown_though_many_newer_ones_are_over(
     Approval.objects.create(**one, **holds, purpose="Subtitles")
     Approval.objects.bulk_create(Approval(**one, **over, purpose="Long ago") for _ in range(25))
     assert "until revoked" in pages.text(boss.get(pages.change(acme)))
+
+
+def test_services_refuse_who_has_not_the_right_though_no_page_stands_before_them(acme: Organisation, ben: User) -> None:
+    entry = blocks.add(kind="country", value="KP", purpose="sanctions", actor=None, reason=pages.REASON)
+    rule = DetectorRule.objects.latest("pk")
+    signal = Signal(category=rule.category, verdict=Signal.Verdict.OPEN)
+    told = {"actor": ben, "reason": pages.REASON}
+    acts: list[Callable[[], object]] = [
+        lambda: blocks.add(kind="country", value="IR", purpose="sanctions", **told),
+        lambda: blocks.withdraw(entry=entry, **told),
+        lambda: signals.judge(signal=signal, verdict="confirmed", **told),
+        lambda: detector_rules.publish(
+            detector=rule.detector, mode=rule.mode, parameters={}, category=rule.category, note="Mine", actor=ben
+        ),
+    ]
+    for act in acts:
+        with pytest.raises(NotPermitted):
+            act()
+    assert blocks.in_force(clock.now()).get() == entry
+
+
+def test_the_menu_counts_late_cases_that_one_may_see(acme: Organisation, boss: Client) -> None:
+    kim = desk.worker("kim", "child safety")
+    desk.case_of(acme, "TE-TERROR")
+    with clock.at(clock.now() + timedelta(days=9)):
+        assert "1 late" in pages.text(boss.get("/admin/"))
+        assert "1 late" not in pages.text(browser_of(kim).get("/admin/"))
+        desk.case_of(acme, "CS-CSAM")
+    with clock.at(clock.now() + timedelta(days=20)):
+        assert "1 late" in pages.text(browser_of(kim).get("/admin/"))
+
+
+def test_a_long_story_says_that_there_is_more_of_it(
+    acme: Organisation, boss: Client, root: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = desk.case_of(acme)
+    monkeypatch.setattr(case_pages, "EVENTS_SHOWN_MAX", 2)
+    assert "All events of the case" not in pages.text(boss.get(pages.change(case)))
+    for number in range(2):
+        cases.add_note(case=case, text=f"Note {number}", actor=root)
+    page = pages.text(boss.get(pages.change(case)))
+    assert "These are the newest 2." in page
+    assert f"{pages.list_of(CaseEvent)}?q={case.reference}" in page
