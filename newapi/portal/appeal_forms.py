@@ -36,8 +36,13 @@ class AppealForm(AnswerForm):
 
 
 class WithdrawForm(AnswerForm):
-    """Taking an appeal back."""
+    """Taking an appeal back, for good."""
 
+    is_sure = forms.BooleanField(
+        label="Take it back for good",
+        help_text="The decision stands, and there is no second appeal against it.",
+        error_messages={"required": "Tick this if you really want to take it back."},
+    )
     reason = forms.CharField(
         label="Why you take it back",
         max_length=500,

@@ -244,6 +244,11 @@ def test_edge_42_the_total_of_decisions_does_not_give_away_how_few_found_nothing
     assert shown(report, "violations_by_category") == {"PA-RATE": 12}
     totals = {table["id"]: table["total"] for table in report.figures["tables"]}
     assert (totals["decisions_by_finding"], totals["decisions_by_means"]) == (None, None)
+    with clock.at(AFTER):
+        transparency.publish(report=report, actor=root, reason=WHY)
+        page = unescape(Client().get("/transparency").content.decode())
+    assert "Withheld: there is too little in it" in page
+    assert "fewer than 5" not in page
     assert "15" not in json.dumps([table for table in report.figures["tables"] if "decisions" in table["id"]])
 
 

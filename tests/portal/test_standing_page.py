@@ -3,14 +3,15 @@
 from datetime import timedelta
 
 import pytest
+from django.conf import LazySettings
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import NoticeRead, Organisation, Role, User
 from moderation.enforcement import Step
-from moderation.models import Appeal, CaseNotice, Decision, Demand
-from moderation.services import appeals, delivery, demands, strikes
+from moderation.models import Appeal, CaseNotice, Decision, Demand, NoticeHook
+from moderation.services import appeals, delivery, demands, hooks, strikes
 from newapi.kernel import clock
 from tests import cast
 from tests.moderation import desk
@@ -186,7 +187,9 @@ def test_an_owner_appeals_sees_how_it_stands_and_takes_it_back(
     assert "Send the appeal" not in page
     client.post(path, {"grounds": "And again"})
     assert Appeal.objects.get().grounds == "We did not do it."
-    assert client.post(path, {"withdraw": "1", "reason": ""}).url == path
+    unsure = client.post(path, {"withdraw": "1", "reason": ""})
+    assert (unsure.status_code, b"if you really want to take it back" in unsure.content) == (400, True)
+    assert client.post(path, {"withdraw": "1", "reason": "", "is_sure": "on"}).url == path
     appeal.refresh_from_db()
     assert appeal.state == "withdrawn"
     assert "Withdrawn" in html(client)
@@ -384,7 +387,7 @@ def test_owners_and_admins_set_language_time_zone_and_webhook_and_see_its_secret
     page = html(client, path)
     assert secret not in page
     assert "https://localhost/hook" in page
-    renewed = client.post(f"{path}/secret").content.decode()
+    renewed = client.post(f"{path}/secret", {"is_sure": "1"}).content.decode()
     assert "whsec_" in renewed
     assert secret not in renewed
     assert client.get(f"{path}/secret").status_code == 405
@@ -410,3 +413,16 @@ def test_what_does_not_work_is_said_beside_its_field_and_nothing_changes(
     assert complaint in answer.content.decode()
     acme.refresh_from_db()
     assert (acme.language, acme.time_zone) == ("", "")
+
+
+@pytest.mark.req("NOT-01")
+def test_another_secret_of_a_webhook_is_made_only_by_who_says_that_the_old_one_is_to_end(
+    acme: Organisation, ada: User, settings: LazySettings, log_in: LogIn
+) -> None:
+    settings.NOTICE_WEBHOOK_PRIVATE_ADDRESSES = True
+    hook, _ = hooks.save(organisation=acme, url="https://localhost/inbox", actor=ada, reason="Ours")
+    client, path = log_in(ada), "/o/acme/notice-settings/secret"
+    assert b"Nothing was changed" in client.post(path, follow=True).content
+    assert NoticeHook.objects.get().sealed_secret == hook.sealed_secret
+    assert b"whsec_" in client.post(path, {"is_sure": "1"}).content
+    assert NoticeHook.objects.get().sealed_secret != hook.sealed_secret

@@ -53,6 +53,9 @@ def renew_secret(request: HttpRequest, seat: Seat) -> HttpResponse:
     hook = _hook(seat)
     if hook is None:
         raise Http404("There is no webhook.")
+    if "is_sure" not in request.POST:
+        messages.error(request, "Nothing was changed: tick that the secret you have now is to end.")
+        return redirect("portal:notice_settings", seat.organisation.slug)
     address = request.META.get("REMOTE_ADDR")
     secret = hooks.renew_secret(hook=hook, actor=seat.user, reason=reason_with("Renewed the secret"), address=address)
     return _show_secret(request, seat, secret)

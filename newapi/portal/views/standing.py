@@ -11,6 +11,7 @@ from accounts.permissions import Right
 from accounts.services import notices as messages_service
 from moderation.models import Demand
 from moderation.services import appeals, demand_ends
+from newapi.kernel import clock
 from newapi.portal import standing_page, standing_words
 from newapi.portal.appeal_forms import DemandForm
 from newapi.portal.pages import page
@@ -45,13 +46,15 @@ def notice(request: HttpRequest, seat: Seat, notice_id: int) -> HttpResponse:
     can_appeal = (
         decision is not None and not appeals.why_not(decision) and appeals.member_may_appeal(decision, seat.membership)
     )
+    until = appeals.deadline(decision) if decision and can_appeal else None
     context = {
         "notice": told,
         "read_at": read_at,
         "decision": decision,
         "appeal": appeal,
         "can_appeal": can_appeal,
-        "until": appeals.deadline(decision) if decision and can_appeal else None,
+        "until": until,
+        "is_late": until is not None and clock.now() >= until,
     }
     return page(request, seat, "portal/case_notice.html", "standing", context)
 
