@@ -53,7 +53,7 @@ class Moving(CaseActs):
         return {
             "move": bool(moves.open_to(case=case, user=actor_of(request))),
             "assign": case.is_open,
-            "set_level": case.state in Case.UNDECIDED_STATES,
+            "set_level": case.state in moves.IN_WORK,
             "add_note": True,
         }
 

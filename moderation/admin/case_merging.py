@@ -16,7 +16,7 @@ from moderation.admin.case_forms import SeenForm
 from moderation.admin.targets import key_field, key_named
 from moderation.models import Case, Report
 from moderation.selectors import cases_visible_to
-from moderation.services import joining, merging, reports, subjects
+from moderation.services import joining, merging, moves, reports, subjects
 
 CANDIDATES_MAX = 10
 
@@ -89,7 +89,7 @@ class Merging(CaseActs):
 
     def merging_possible(self, case: Case, request: HttpRequest) -> dict[str, bool]:
         """Which of these acts can be done with the case as it stands."""
-        is_open = case.state in merging.IN_WORK
+        is_open = case.state in moves.IN_WORK
         return {
             "merge": is_open,
             "split": is_open and case.reports.exists(),
@@ -168,6 +168,6 @@ def _alike(case: Case, request: HttpRequest) -> list[str]:
     """References of cases that this one could be merged into."""
     if case.organisation_id is None:
         return []
-    others = cases_visible_to(actor_of(request)).filter(organisation=case.organisation_id, state__in=merging.IN_WORK)
+    others = cases_visible_to(actor_of(request)).filter(organisation=case.organisation_id, state__in=moves.IN_WORK)
     others = others.filter(category__is_sealed=case.category.is_sealed).exclude(joining.under_appeal())
     return list(others.exclude(pk=case.pk).order_by("-pk").values_list("reference", flat=True)[:CANDIDATES_MAX])

@@ -112,6 +112,9 @@ def set_level(*, case: Case, level: str, actor: User | None, reason: str, expect
         raise ValidationError({"level": "Choose another level, L1 to L4."})
     if seen.state not in Case.UNDECIDED_STATES:
         raise IllegalMove("The level of a decided case stands.")
+    if seen.state not in moves.IN_WORK:
+        # What is recommended, who may decide and what must be held were found by the level as it was.
+        raise IllegalMove("A decision is proposed by this level: send it back first.")
     _require(seen, actor, permissions.REVIEW, to="set the level")
     opening.check_lowering(seen, actor, before=seen.level, after=level)
     versions.write(case, seen, level=level)

@@ -26,13 +26,11 @@ from moderation.models import (
     Signal,
 )
 from moderation.models.policy import Level
-from moderation.services import acts, cases, conflicts, evidence, joining, opening, sla, versions
+from moderation.services import acts, cases, conflicts, evidence, joining, moves, opening, sla, versions
 from moderation.services.moves import Act
 
 _Kind = CaseEvent.Kind
 _State = Case.State
-# As the table of moves has it for merging: what is proposed or held is sent back first.
-IN_WORK = (_State.NEW, _State.TRIAGED, _State.IN_REVIEW, _State.AWAITING_USER)
 
 
 @transaction.atomic
@@ -111,7 +109,7 @@ def split(
 
 def require_open(case: Case, *, to: str) -> None:
     """Raises IllegalMove for a case that is being decided or was decided, or against which there is an appeal."""
-    if case.state not in IN_WORK:
+    if case.state not in moves.IN_WORK:
         raise IllegalMove(f"A case that is {case.get_state_display().lower()} cannot {to}: {case.reference}.")
     if Case.objects.filter(joining.under_appeal(), pk=case.pk).exists():
         raise IllegalMove(f"There is an appeal on {case.reference}, so it cannot {to}.")

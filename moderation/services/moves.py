@@ -75,6 +75,8 @@ MOVES: Mapping[tuple[str, str], Mapping[Act, Needed]] = {
     (_State.CLOSED, _State.DECIDED): {Act.APPEAL: _APPEAL},
 }
 
+# What a case is, how grave and about whom, is said in these; what is proposed or held is sent back first.
+IN_WORK = (_State.NEW, _State.TRIAGED, _State.IN_REVIEW, _State.AWAITING_USER)
 # Moves that a job of the platform makes: an answer came in, what was asked was done.
 BY_THE_PLATFORM = frozenset(
     {

@@ -20,7 +20,7 @@ from moderation.models import (
     SlaClock,
     Strike,
 )
-from moderation.services import decisions, ladder, measures, policy
+from moderation.services import cases, decisions, ladder, measures, policy
 from moderation.services.demands import Asked
 from newapi.kernel import clock
 from tests import cast
@@ -378,3 +378,16 @@ def test_no_member_of_any_organisation_decides(
     decision = desk.propose(desk.in_review(acme, rex), rex)
     with pytest.raises(NotPermitted):
         decisions.issue(decision=decision, actor=person, reason="Yes")
+
+
+@pytest.mark.req("MOD-04")
+def test_the_level_stands_while_a_decision_by_it_is_proposed(acme: Organisation, rex: User) -> None:
+    case = desk.in_review(acme, rex)
+    decision = desk.propose(case, rex)
+    with pytest.raises(IllegalMove, match="send it back"):
+        cases.set_level(case=case, level="L1", actor=rex, reason="It goes on everywhere")
+    assert Case.objects.get(pk=case.pk).level == decision.level == "L3"
+    decisions.send_back(decision=decision, actor=rex, reason="It is worse")
+    case.refresh_from_db()
+    cases.set_level(case=case, level="L1", actor=rex, reason="It goes on everywhere")
+    assert desk.propose(case, rex).level == "L1"
