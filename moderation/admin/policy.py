@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -12,8 +12,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from accounts.admin import pages, panels
-from accounts.admin.base import ReadOnlyAdmin
-from accounts.admin.reasons import ReasonedForm
+from accounts.admin.act_pages import ActPages
 from accounts.admin.requests import actor_of
 from moderation import permissions
 from moderation.models import PolicyCategory, PolicyText
@@ -23,7 +22,7 @@ LEVEL_LABELS = {"L1": "danger", "L2": "warning", "L3": "info", "L4": None}
 
 
 @admin.register(PolicyCategory)
-class PolicyCategoryAdmin(ReadOnlyAdmin):
+class PolicyCategoryAdmin(ActPages):
     """To look at; what decisions cite stays as it was. Only retirement is left to the deployer, once and for good."""
 
     list_display = ("code", "name", "level_label", "policy_class", "pack", "dsa_category", "state")
@@ -64,32 +63,29 @@ class PolicyCategoryAdmin(ReadOnlyAdmin):
         """Whoever may change categories."""
         return permissions.may(actor_of(request), permissions.RETIRE_CATEGORY)
 
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Retirement only while it is not retired."""
-        category = self.get_object(request, object_id)
-        allowed = super().get_actions_detail(request, object_id)
-        return [found for found in allowed if found.path != "retire" or (category and not category.is_retired)]
+    def fitting(self, request: HttpRequest, obj: PolicyCategory) -> frozenset[str]:
+        """Retired once."""
+        return frozenset() if obj.is_retired else frozenset({"retire"})
+
+    def in_title(self, obj: PolicyCategory) -> str:
+        """By its code."""
+        return obj.code
 
     @action(description="Retire", icon="archive", permissions=["retire"], variant=ActionVariant.DANGER)
     def retire(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Take it out of use for good."""
-        category: PolicyCategory = self.object_or_404(request, object_id)
-        if not self.has_view_permission(request, category):
-            raise PermissionDenied
 
-        def act(data: dict[str, Any]) -> HttpResponse:
-            policy.retire(category=category, actor=actor_of(request), reason=data["reason"])
-            return pages.done(request, f"{category.code} is retired. What cites it stays as it is.", category)
+        def do(category: PolicyCategory, reason: str) -> None:
+            if not policy.retire(category=category, actor=actor_of(request), reason=reason):
+                raise ValidationError("It is retired already.")
 
-        return pages.form_page(
-            self,
+        return self.reason_page(
             request,
-            title=f"Retire {category.code}?",
+            object_id,
+            verb="Retire",
             intro="No new case, restriction or approval can cite it. Its code is never given again: this is for good.",
-            form=ReasonedForm(pages.data_of(request)),
-            submit="Retire",
-            act=act,
-            obj=category,
+            do=do,
+            said=lambda category: f"{category.code} is retired. What cites it stays as it is.",
             is_danger=True,
         )
 

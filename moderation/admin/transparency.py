@@ -13,7 +13,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from accounts.admin import pages, panels
-from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.act_pages import ActPages
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of
 from moderation import permissions
@@ -39,7 +39,7 @@ class PeriodForm(ReasonedForm):
 
 
 @admin.register(TransparencyReport)
-class TransparencyReportAdmin(ReadOnlyAdmin):
+class TransparencyReportAdmin(ActPages):
     """Snapshots. What is published has its small cells hidden; the house sees all of them here."""
 
     list_display = ("period", "state", "made_at", "made_by", "published_at")
@@ -50,7 +50,6 @@ class TransparencyReportAdmin(ReadOnlyAdmin):
     fields = ("period", "state", "starts_at", "ends_at", "made_at", "made_by", "published_at", "published_by",
               "digest_text")  # fmt: skip
     actions_detail = ("publish", "check_again")
-    actions: tuple[str, ...] = ("export_csv",)
 
     @display(description="Period")
     def period(self, report: TransparencyReport) -> str:
@@ -76,12 +75,9 @@ class TransparencyReportAdmin(ReadOnlyAdmin):
         """Publishing."""
         return permissions.may(actor_of(request), permissions.PUBLISH_TRANSPARENCY)
 
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+    def fitting(self, request: HttpRequest, obj: TransparencyReport) -> frozenset[str]:
         """What is public is not published again."""
-        report = self.get_object(request, object_id)
-        allowed = super().get_actions_detail(request, object_id)
-        is_public = report is None or report.published_at is not None
-        return [found for found in allowed if not (is_public and found.path == "publish")]
+        return frozenset({"check_again"} if obj.published_at else {"publish", "check_again"})
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -115,36 +111,22 @@ class TransparencyReportAdmin(ReadOnlyAdmin):
     @action(description="Publish", icon="public", permissions=["publish"], variant=ActionVariant.PRIMARY)
     def publish(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show it to everybody, for good."""
-        report = self._report(request, object_id)
-
-        def act(data: dict[str, Any]) -> HttpResponse:
-            transparency.publish(report=report, actor=actor_of(request), reason=data["reason"])
-            return pages.done(request, "Published: everybody reads it at /transparency.", report)
-
-        return pages.form_page(
-            self,
+        return self.reason_page(
             request,
-            title=f"Publish: {report}",
+            object_id,
+            verb="Publish",
             intro="Everybody reads it from then on. It cannot be taken back, and no overlapping period can follow.",
-            form=ReasonedForm(pages.data_of(request)),
-            submit="Publish",
-            act=act,
-            obj=report,
+            do=lambda report, reason: transparency.publish(report=report, actor=actor_of(request), reason=reason),
+            said=lambda report: f"{report} is published: everybody reads it at /transparency.",
         )
 
     @action(description="Compute again", icon="sync", permissions=["view"])
     def check_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Say whether the period still comes to the same figures."""
-        report = self._report(request, object_id)
+        report = self.acted_on(request, object_id)
         same = transparency.is_reproduced(report)
         words = "It comes to the same figures." if same else "It comes to other figures now; the snapshot stays."
         return pages.done(request, words, report)
-
-    def _report(self, request: HttpRequest, object_id: str) -> TransparencyReport:
-        report: TransparencyReport = self.object_or_404(request, object_id)
-        if not self.has_view_permission(request, report):
-            raise PermissionDenied
-        return report
 
 
 @panels.on(TransparencyReport)

@@ -11,7 +11,7 @@ from accounts.models import APIKey, Membership, Organisation, Project, User
 from moderation import permissions
 from moderation.models import Case, CaseEvent, PolicyCategory
 from moderation.models.policy import Level
-from moderation.services import acts, events, sla
+from moderation.services import acts, events, report_rules, sla
 from newapi.kernel import clock
 
 _Kind = CaseEvent.Kind
@@ -100,6 +100,9 @@ def _check_new(case: Case, now: datetime) -> None:
         raise ValidationError({"received_at": "The moment of receipt needs a time zone."})
     if case.received_at > now:
         raise ValidationError({"received_at": "The moment of receipt lies in the future."})
+    if case.received_at < now - report_rules.AGE_MAX:
+        # Its clocks would be counted day by day since then.
+        raise ValidationError({"received_at": "This is longer ago than anything here."})
     check_subject(case)
     case.full_clean(exclude=["reference"])
 

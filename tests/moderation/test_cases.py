@@ -1,7 +1,7 @@
 """Opening and moving cases: one table, guarded by state, version and permission; every act leaves its trace."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -92,6 +92,12 @@ def test_a_case_is_not_received_in_the_future_or_nowhere(acme: Organisation, rec
     moment = clock.now() + received if received else clock.now().replace(tzinfo=None)
     with pytest.raises(ValidationError, match="moment of receipt"):
         desk.case_of(acme, received_at=moment)
+    assert not Case.objects.exists()
+
+
+def test_a_case_is_not_received_before_anything_was_here(acme: Organisation) -> None:
+    with pytest.raises(ValidationError, match="longer ago"):
+        desk.case_of(acme, received_at=datetime(1, 1, 1, tzinfo=UTC))
     assert not Case.objects.exists()
 
 
