@@ -8,7 +8,9 @@ from moderation.services import reporters
 from newapi.kernel import secrets
 
 HIDDEN = "[hidden]"
-_ADDRESS = re.compile(r"[^\s@<>()\[\]{},;:\"'|]+@[^\s@<>()\[\]{},;:\"'|]+\.[^\s@<>()\[\]{},;:\"'|]+")
+# From the start of a word only, so that a long text without an address is looked at once.
+_WORD = r"[^\s@<>()\[\]{},;:\"'|]"
+_ADDRESS = re.compile(rf"(?<!{_WORD}){_WORD}+@{_WORD}+\.{_WORD}+")
 # Shorter parts of a name are parts of other words as well.
 _NAME_PART_MIN = 3
 
