@@ -67,7 +67,7 @@ class PaymentProvider(models.Model):
 
 
 class TopUpOrder(models.Model):
-    """Somebody wants to pay. The row stands before the provider hears of it. Written by billing.services.payments.
+    """Somebody wants to pay. The row stands before the provider hears of it. Written by billing.services.orders.
 
     States only go forward: paid beats expired and failed, whichever news comes first.
     """

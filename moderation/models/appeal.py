@@ -9,7 +9,10 @@ from newapi.kernel import clock
 
 
 class Appeal(models.Model):
-    """One appeal. Written only by moderation.services.appeals; new facts later are a reopened case, not another one."""
+    """One appeal. Written only by moderation.services.appeals and appeal_work.
+
+    New facts later are a reopened case, not another appeal.
+    """
 
     class State(models.TextChoices):
         SUBMITTED = "submitted", "Submitted"

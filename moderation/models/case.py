@@ -147,7 +147,7 @@ class CaseEvent(models.Model):
     """Something that happened to a case. Appended, never changed; the database refuses it (migration 0003).
 
     The events of a case are a chain: each has the next number, and a hash over its contents and the hash before it
-    (moderation.services.chain says over what exactly).
+    (moderation.chain says over what exactly).
     """
 
     class Kind(models.TextChoices):

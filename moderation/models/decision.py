@@ -12,7 +12,7 @@ from newapi.kernel import clock
 
 
 class Decision(models.Model):
-    """One decision on a case. Written only by moderation.services.decisions.
+    """One decision on a case. Written only by services: proposals, decisions, effects and overrides.
 
     Proposed by one who reviews, issued by one who may decide the level; held in between when a second person must
     agree. The last of the chain of overrides is the one that counts.
@@ -108,7 +108,7 @@ class Decision(models.Model):
 
 
 class EnforcementAction(models.Model):
-    """One step of the ladder that a decision takes. Written only by moderation.services.enforcement.
+    """One step of the ladder that a decision takes. Written only by services: measures, interim, stays and thresholds.
 
     What each kind does, how it is undone and whether it must be held: moderation.enforcement, one class a kind.
     """

@@ -11,7 +11,7 @@ from newapi.kernel import clock
 
 
 class Demand(models.Model):
-    """One thing asked of an organisation, with a due moment. Written only by moderation.services.demands.
+    """One thing asked of an organisation, with a due moment. Written only by demands, demand_ends and deadlines.
 
     An information request lets the resolution clock stand still until it is answered (MOD-22). What is overdue is
     noticed by the sweep, once.

@@ -13,7 +13,7 @@ from newapi.kernel import clock
 class Reporter(models.Model):
     """Somebody who reported, known again by a keyed digest. Seen by those with `view_reporter` only (MOD-09).
 
-    Written only by moderation.services.reports.
+    Written only by moderation.services.reporters.
     """
 
     # newapi.kernel.secrets.contact_digest of the address, or of `user:17` for who was logged in.
@@ -40,8 +40,9 @@ class Reporter(models.Model):
 
 
 class Report(models.Model):
-    """One report, as it came in (MOD-08). Written only by moderation.services.reports; its texts stay as they were.
+    """One report, as it came in (MOD-08). Its texts stay as they were.
 
+    Written only by services: report_intake, reports, merging and report_retention.
     At least one of `task_id`, `model_name` and `happened_at` is there. `url` is a text, never a link (MOD-39).
     """
 

@@ -51,7 +51,7 @@ class SlaClock(models.Model):
     """A promise of time. `response` stops with the first human act, `resolution` with the decision.
 
     Of a case, or of an appeal on it (then `appeal` is set, and the case is the appeal's). Written only by
-    moderation.services.sla. Once breached it keeps its due moment and its breach for good.
+    services: sla, sla_rows and sla_sweep. Once breached it keeps its due moment and its breach for good.
     """
 
     class Kind(models.TextChoices):
@@ -105,7 +105,7 @@ class SlaClock(models.Model):
 
 
 class SlaPause(models.Model):
-    """A time in which a resolution clock stood still. Written only by moderation.services.sla.
+    """A time in which a resolution clock stood still. Written only by services: sla and sla_rows.
 
     Each close of business that lies in it puts the due moment off by one working day; PAUSE_DAYS_MAX in all.
     """
