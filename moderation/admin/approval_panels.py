@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from accounts.admin import panels
 from accounts.admin.pages import list_url, object_url
 from accounts.models import Organisation
-from moderation.admin.approvals import standings
+from moderation.admin.approval_standing import standings
 from moderation.models import Approval
 from moderation.services import approval_rules
 

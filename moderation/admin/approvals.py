@@ -5,12 +5,10 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model as AnyModel
-from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
     ChoicesDropdownFilter,
-    DropdownFilter,
     RangeDateTimeFilter,
 )
 from unfold.decorators import action, display
@@ -22,9 +20,9 @@ from accounts.admin.prefilled import initial_of
 from accounts.admin.requests import actor_of, address_of
 from moderation import permissions
 from moderation.admin.approval_forms import ApplyForm, ApproveForm, DecisionForm
+from moderation.admin.approval_standing import StateFilter
 from moderation.models import Approval
 from moderation.services import approval_rules, approvals
-from newapi.kernel import clock
 
 _STATE = {
     "Requested": "warning",
@@ -35,37 +33,6 @@ _STATE = {
     "Revoked": "danger",
 }
 _State = Approval.State
-
-
-def standings() -> dict[str | None, Q]:
-    """How an approval may stand at this moment, as a condition."""
-    now = clock.now()
-    approved, over = Q(state=_State.APPROVED), Q(ends_at__lte=now)
-    return {
-        "requested": Q(state=_State.REQUESTED),
-        "in_force": approved & Q(starts_at__lte=now) & ~over,
-        "to_come": approved & Q(starts_at__gt=now),
-        "ended": approved & over,
-        "refused": Q(state=_State.REFUSED),
-        "revoked": Q(state=_State.REVOKED),
-    }
-
-
-class StateFilter(DropdownFilter):
-    """As the list shows it: judged by the clock."""
-
-    title = "state"
-    parameter_name = "standing"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The choices."""
-        words = ("Requested", "In force", "To come", "Ended", "Refused", "Revoked")
-        return [(word.lower().replace(" ", "_"), word) for word in words]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Approval]) -> QuerySet[Approval]:
-        """Only approvals in that state."""
-        wanted = standings()
-        return queryset.filter(wanted[self.value()]) if self.value() in wanted else queryset
 
 
 @admin.register(Approval)

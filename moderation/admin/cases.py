@@ -3,8 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from unfold.contrib.filters.admin import (
@@ -16,17 +15,13 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import display
 
 from accounts.admin import pages
-from accounts.admin.prefilled import initial_of
-from accounts.admin.requests import actor_of
-from moderation import permissions
 from moderation.admin import clocks
 from moderation.admin.case_acts import Moving
-from moderation.admin.case_forms import OpenForm
 from moderation.admin.case_merging import Merging
+from moderation.admin.case_opening import Opening
 from moderation.admin.deciding import Deciding
 from moderation.admin.policy import LEVEL_LABELS
 from moderation.models import Case, CaseEvent, SlaClock
-from moderation.services import opening
 
 EVENTS_SHOWN_MAX = 200
 _STATE = {
@@ -75,7 +70,7 @@ class OpenFilter(DropdownFilter):
 
 
 @admin.register(Case)
-class CaseAdmin(Moving, Deciding, Merging):
+class CaseAdmin(Opening, Moving, Deciding, Merging):
     """Nothing here is a field to edit: what is decided about a case is decided by acts."""
 
     list_display = ("reference", "level_label", "state_label", "organisation", "category_code", "assignee",
@@ -124,10 +119,6 @@ class CaseAdmin(Moving, Deciding, Merging):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Case]:
         """With the clocks; without sealed cases, for whom they are sealed."""
         return super().get_queryset(request).prefetch_related("clocks")
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Opening."""
-        return request.user.has_perm(permissions.OPEN)
 
     @display(description="Level", label=LEVEL_LABELS, ordering="level")
     def level_label(self, case: Case) -> tuple[str, str]:
@@ -187,30 +178,6 @@ class CaseAdmin(Moving, Deciding, Merging):
             case.decisions.select_related("category", "proposed_by", "decided_by").prefetch_related("actions")
         )
         return super().render_change_form(request, context, **kwargs)
-
-    def add_view(
-        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Open a case."""
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-
-        def act(data: dict[str, Any]) -> HttpResponse:
-            case = opening.open_case(**{**data, "level": data["level"] or None}, actor=actor_of(request))
-            if not permissions.may_see(actor_of(request), case):
-                message = f"Opened {case.reference}. It is sealed: the child-safety team takes it from here."
-                return pages.done(request, message, pages.list_url(Case))
-            return pages.done(request, f"Opened {case.reference}. Its clocks are running.", case)
-
-        return pages.form_page(
-            self,
-            request,
-            title="Open a case",
-            intro="A suspicion, not yet a decision. Its clocks start at once.",
-            form=OpenForm(pages.data_of(request), initial=initial_of(request, OpenForm)),
-            submit="Open the case",
-            act=act,
-        )
 
     def fitting(self, request: HttpRequest, obj: Case) -> frozenset[str]:
         """As the case stands."""

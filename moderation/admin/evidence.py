@@ -3,8 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Model
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
@@ -12,22 +11,20 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from accounts.admin import pages
-from accounts.admin.prefilled import initial_of
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from moderation import permissions
-from moderation.admin.act_pages import CaseActPages, attachment
-from moderation.admin.evidence_forms import StoreForm
-from moderation.admin.sealing import enter
+from moderation.admin.act_pages import attachment
+from moderation.admin.evidence_adding import Adding
 from moderation.errors import EvidenceBroken
-from moderation.models import Case, Evidence
+from moderation.models import Evidence
 from moderation.services import evidence, evidence_reading, evidence_rules
 
 _STATE = {"Kept": "success", "Purged": None}
 
 
 @admin.register(Evidence)
-class EvidenceAdmin(CaseActPages):
+class EvidenceAdmin(Adding):
     """What is kept for cases, by name and hash. Every hand that holds it is in the custody log."""
 
     is_for_child_safety = True
@@ -49,10 +46,6 @@ class EvidenceAdmin(CaseActPages):
         ("Custody", {"fields": ("custody_text",)}),
     )  # fmt: skip
     actions_detail = ("download", "check_file", "purge")
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Who works on cases."""
-        return permissions.may(actor_of(request), *evidence.WRITERS)
 
     def has_read_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Who reviews, or answers authorities."""
@@ -115,39 +108,6 @@ class EvidenceAdmin(CaseActPages):
         """The last entries of the log."""
         entries = piece.custody.select_related("actor").order_by("-at", "-id")[:20]
         return " · ".join(f"{entry} by {entry.actor or 'the platform'}" for entry in entries)
-
-    def add_view(
-        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Add a file, a text, or ids."""
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        form = StoreForm(pages.data_of(request), request.FILES or None, initial=initial_of(request, StoreForm))
-
-        def act(data: dict[str, Any]) -> HttpResponse:
-            case: Case = data["case"]
-            enter(request, case, reads=False)
-            common = {"case": case, "name": data["name"], "source": "staff", "actor": actor_of(request)}
-            if data["file"] is None:
-                evidence.store_ids(**common, facts=data["facts"], address=address_of(request))
-            else:
-                evidence.store(
-                    **common,
-                    contents=data["file"].read(),
-                    content_type=data["file"].content_type or "",
-                    address=address_of(request),
-                )
-            return pages.done(request, f"Kept for {case.reference}, sealed. It is in the case's story.", case)
-
-        return pages.form_page(
-            self,
-            request,
-            title="Add evidence",
-            intro="A file or text is sealed under its hash. Of sealed categories enter ids and hashes only.",
-            form=form,
-            submit="Keep it",
-            act=act,
-        )
 
     @action(description="Download", icon="download", permissions=["read"], variant=ActionVariant.PRIMARY)
     def download(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -3,8 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import linebreaksbr
 from django.template.response import TemplateResponse
@@ -13,11 +12,11 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from accounts.admin import exports, pages, panels
-from accounts.admin.act_pages import ActPages
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from moderation import permissions
-from moderation.admin.report_forms import CloseForm, EntryForm
+from moderation.admin.report_entering import Entering
+from moderation.admin.report_forms import CloseForm
 from moderation.models import Report
 from moderation.selectors import without_sealed
 from moderation.services import report_retention, report_texts, reports, sealed
@@ -36,7 +35,7 @@ exports.keep_back(Report, "reporter")
 
 
 @admin.register(Report)
-class ReportAdmin(ActPages):
+class ReportAdmin(Entering):
     """Its texts stay as they came in. Who sent it is shown to few, for a reason, by an act."""
 
     list_display = ("reference", "outcome_label", "channel", "reported_as", "organisation", "in_case", "received_at")
@@ -56,10 +55,6 @@ class ReportAdmin(ActPages):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Report]:
         """Without those of sealed cases, for whom they are sealed."""
         return without_sealed(super().get_queryset(request), actor_of(request), case="case__")
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Typing in a mail is opening a case."""
-        return request.user.has_perm(permissions.OPEN)
 
     def has_close_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Whoever triages or reviews."""
@@ -129,30 +124,6 @@ class ReportAdmin(ActPages):
     def in_title(self, obj: Report) -> str:
         """By its reference."""
         return obj.reference
-
-    def add_view(
-        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Type in a mail."""
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-
-        def act(data: dict[str, Any]) -> HttpResponse:
-            report, _ = reports.submit(channel=Report.Channel.MAIL, actor=actor_of(request), **data)
-            case = report.case
-            if not (self.has_view_permission(request, report) and permissions.may_see(actor_of(request), case)):
-                return pages.done(request, f"Entered {report.reference}.", pages.list_url(Report))
-            return pages.done(request, f"Entered {report.reference}; it is in {case.reference}.", report)
-
-        return pages.form_page(
-            self,
-            request,
-            title="Enter a report from mail",
-            intro="It joins an open case, or opens one. Its writer is answered at the address that you enter.",
-            form=EntryForm(pages.data_of(request)),
-            submit="Enter the report",
-            act=act,
-        )
 
     @action(description="Close the report", icon="check", permissions=["close"], variant=ActionVariant.PRIMARY)
     def close(self, request: HttpRequest, object_id: str) -> HttpResponse:
