@@ -66,7 +66,8 @@ def test_the_page_offers_what_can_be_done_now_by_that_person(acme: Organisation,
     desk.move(case, lea, "triaged", "in_review")
     assert offered(mine, case) == {"suspend", "propose", "move", "assign", "set_level", "ask", "add_note"}
     decision = desk.propose(case, lea)
-    assert offered(mine, case) == {"suspend", "send_back", "assign", "set_level", "add_note"}
+    # The level stands while a decision by it is pending.
+    assert offered(mine, case) == {"suspend", "send_back", "assign", "add_note"}
     assert "decide" in offered(hers, case)
     pages.send(hers, pages.act(case, "decide"))
     decision.refresh_from_db()
