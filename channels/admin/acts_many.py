@@ -59,7 +59,7 @@ class ManyActs(GovernedAdmin):
     @admin.action(description="Drain: send no new calls", permissions=["change"])
     def drain_selected(self, request: HttpRequest, queryset: QuerySet[Channel]) -> HttpResponse:
         """The same page, with the state chosen."""
-        return _to("admin:channels_channel_edit_by_tag", queryset, set_status="on", status=Channel.Status.DISABLED)
+        return _to("admin:channels_channel_edit_by_tag", queryset, status=Channel.Status.DISABLED)
 
     @admin.action(description="Reset health", permissions=["change"])
     def reset_selected(self, request: HttpRequest, queryset: QuerySet[Channel]) -> HttpResponse:

@@ -13,7 +13,6 @@ from unfold.contrib.filters.admin import DropdownFilter
 
 from accounts.admin import pages
 from accounts.admin.fields import LinesField, style
-from accounts.admin.prefilled import initial_of
 from accounts.admin.reasons import ReasonedForm
 from accounts.admin.requests import actor_of, address_of
 from channels.admin import live
@@ -89,7 +88,7 @@ def edit_page(admin: ModelAdmin, request: HttpRequest) -> HttpResponse:
         return _choose(admin, request)
     found = bulk.with_tag(Channel.objects.all(), tag) if tag else Channel.objects.filter(pk__in=ids)
     channels = list(found.order_by("name")[: bulk.CHANNELS_MAX + 1])
-    form = BulkForm(pages.data_of(request), initial={"status": Channel.Status.ENABLED, **initial_of(request, BulkForm)})
+    form = BulkForm(pages.data_of(request), initial=_initial(request))
     is_preview = "_preview" in request.POST
     plans = _preview(form, channels) if is_preview else None
 
@@ -117,6 +116,13 @@ def edit_page(admin: ModelAdmin, request: HttpRequest) -> HttpResponse:
         template="admin/channels/bulk.html",
         context={"channels": channels, "plans": plans},
     )
+
+
+def _initial(request: HttpRequest) -> dict[str, Any]:
+    """What is ticked beforehand: nothing, or the status that a link names with `?status=`."""
+    asked = request.GET.get("status", "")
+    is_asked = asked in Channel.Status.values
+    return {"status": asked if is_asked else Channel.Status.ENABLED, "set_status": is_asked}
 
 
 def _choose(admin: ModelAdmin, request: HttpRequest) -> HttpResponse:
