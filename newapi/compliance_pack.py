@@ -4,7 +4,8 @@ import csv
 import io
 import json
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from time import monotonic
@@ -30,6 +31,9 @@ _AUDIT = ("at", "actor__email", "action", "object_type", "object_id", "object_te
           "changes")  # fmt: skip
 _CLOCKS = ("case__reference", "appeal__reference", "case__level", "kind", "round", "started_at", "due_at",
            "stopped_at", "breached_at", "breach_is_inherited")  # fmt: skip
+
+
+Rows = Generator[tuple[Any, ...], None, None]
 
 
 class _Budget:
@@ -76,16 +80,19 @@ def write(file: IO[bytes], *, starts_at: datetime, ends_at: datetime, user: User
     return counts
 
 
-def _values(rows: QuerySet[Any], columns: Iterable[str]) -> Iterator[tuple[Any, ...]]:
-    return rows.values_list(*columns).iterator(chunk_size=2_000)
+def _values(rows: QuerySet[Any], columns: Iterable[str]) -> Rows:
+    yield from rows.values_list(*columns).iterator(chunk_size=2_000)
 
 
-def _csv(
-    archive: zipfile.ZipFile, name: str, columns: Iterable[str], rows: Iterable[tuple[Any, ...]], budget: _Budget
-) -> int:
+def _csv(archive: zipfile.ZipFile, name: str, columns: Iterable[str], rows: Rows, budget: _Budget) -> int:
     """Write a part row by row, so that none of it is held in memory as a whole. Raises ValidationError."""
     count = 0
-    with archive.open(name, "w") as raw, io.TextIOWrapper(raw, encoding="utf-8", newline="") as text:
+    # Closed here: rows that nobody read to their end would close their cursor in whatever transaction comes later.
+    with (
+        closing(rows),
+        archive.open(name, "w") as raw,
+        io.TextIOWrapper(raw, encoding="utf-8", newline="") as text,
+    ):
         writer = csv.writer(text)
         writer.writerow([column.replace("__", "_") for column in columns])
         for row in rows:

@@ -11,8 +11,8 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.decorators import display
-from unfold.views import ChangeList
 
+from accounts.admin.base import List
 from channels.admin.health import NOTHING, Cell, cells_of
 from channels.models import Channel
 
@@ -77,7 +77,7 @@ def _inside(cell: Cell) -> SafeString:
     return render_to_string(TEMPLATE, {"cell": cell})
 
 
-class LiveChangeList(ChangeList):
+class LiveChangeList(List):
     """The list, with what is known of its channels now."""
 
     result_list: Any

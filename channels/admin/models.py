@@ -15,10 +15,9 @@ from unfold.contrib.filters.admin import (
     RangeDateTimeFilter,
 )
 from unfold.decorators import display
-from unfold.views import ChangeList
 
 from accounts.admin import panels
-from accounts.admin.base import GovernedAdmin
+from accounts.admin.base import GovernedAdmin, List
 from accounts.admin.texts import unbroken
 from channels.admin import health
 from channels.admin.forms import ListFields
@@ -28,7 +27,7 @@ from channels.models import Channel, Model, Route
 from newapi.kernel import clock
 
 
-class ModelChangeList(ChangeList):
+class ModelChangeList(List):
     """The list, with the ways that can be used now."""
 
     result_list: Any

@@ -184,6 +184,16 @@ def test_an_archive_that_grows_too_large_or_takes_too_long_ends_with_a_clear_wor
     assert words in page
     assert "Choose a shorter one" in page
     assert not AuditEvent.objects.filter(action="compliance_pack.export").exists()
+    assert open_cursors() == 0
+
+
+def open_cursors() -> int:
+    """Those that the server still keeps for this connection; SQLite has no such thing."""
+    if connection.vendor != "postgresql":
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_cursors")
+        return int(cursor.fetchone()[0])
 
 
 @pytest.mark.req("DSH-08")
