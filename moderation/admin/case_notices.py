@@ -27,7 +27,6 @@ _STATE = {
     CaseNotice.State.QUEUED: "warning",
     CaseNotice.State.SENT: "success",
     CaseNotice.State.FAILED: "danger",
-    CaseNotice.State.WITHDRAWN: None,
 }
 # In it stands the link that lets its reader appeal.
 exports.keep_back(CaseNotice, "body")

@@ -5,7 +5,6 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -95,8 +94,7 @@ class EvidenceAdmin(Adding):
     @display(description="SHA-256")
     def sha256(self, piece: Evidence) -> str:
         """Of the contents."""
-        # Without a place to break it would make the page of a phone wider than the phone.
-        return format_html('<span style="overflow-wrap: anywhere">{}</span>', bytes(piece.digest).hex())
+        return bytes(piece.digest).hex()
 
     @display(description="Ids and hashes")
     def facts_text(self, piece: Evidence) -> str:

@@ -1982,7 +1982,6 @@ class Migration(migrations.Migration):
                             ("queued", "To be sent"),
                             ("sent", "Sent"),
                             ("failed", "Nobody could be reached"),
-                            ("withdrawn", "Withdrawn before it was sent"),
                         ],
                         default="queued",
                         max_length=9,

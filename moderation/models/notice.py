@@ -69,7 +69,6 @@ class CaseNotice(models.Model):
         QUEUED = "queued", "To be sent"
         SENT = "sent", "Sent"
         FAILED = "failed", "Nobody could be reached"
-        WITHDRAWN = "withdrawn", "Withdrawn before it was sent"
 
     case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="notices")
     audience = models.CharField(max_length=12, choices=Audience)

@@ -74,7 +74,7 @@ def notices_of(seat: Seat) -> QuerySet[CaseNotice]:
     told = CaseNotice.objects.filter(
         _mine(seat, "case__", besides=Q(user=seat.user)),
         organisation=seat.organisation, audience=CaseNotice.Audience.ORGANISATION,
-    ).exclude(state=CaseNotice.State.WITHDRAWN)  # fmt: skip
+    )  # fmt: skip
     unread = Q(~Exists(seen), message__isnull=False)
     return told.annotate(is_unread=unread).select_related("case", "message", "decision").order_by("-created_at", "-pk")
 

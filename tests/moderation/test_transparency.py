@@ -73,59 +73,72 @@ def decided(case: Case, number: int, at: datetime, by: User, **fields: object) -
 @pytest.fixture
 def quarter(acme: Organisation, rex: User, lea: User, root: User) -> list[Case]:
     """A second quarter with everything in it that is counted, and a neighbour of each on either side."""
-    made = []
     codes = ["PA-RATE"] * 12 + ["DC-FRAUD"] * 7 + ["PA-LOAD"] * 3 + ["CS-CSAM"] * 2
-    for number, code in enumerate(codes):
-        with clock.at(START + (number + 1) * DAY):
-            case = desk.case_of(acme, code, actor=None if number % 2 else lea)
-            made.append(case)
-            reported(case, number, clock.now(), code=code, channel=("web", "api")[number % 2])
-        with clock.at(START + (number + 1) * DAY + (2 + number % 3) * HOUR):
-            sla.stop(case=case, kind="response")
-            if number % 4:
-                sla.stop(case=case, kind="resolution")
-            decision = decided(case, number, clock.now(), rex, is_automated=number % 3 == 0)
-            EnforcementAction.objects.create(
+    made = [a_case(number, code, acme, rex, lea) for number, code in enumerate(codes)]
+    for number, moment in ((900, START - HOUR), (901, END)):
+        with clock.at(moment):
+            reported(desk.case_of(acme), number, clock.now())
+    tell_authorities(made[0], lea, root)
+    measure_reporters(lea)
+    with clock.at(AFTER):
+        while sla_sweep.advance():
+            pass
+    return made
+
+
+def a_case(number: int, code: str, acme: Organisation, rex: User, lea: User) -> Case:
+    """The numberth of the quarter: reported, answered in some hours, decided, and for the first ones appealed."""
+    received_at = START + (number + 1) * DAY
+    with clock.at(received_at):
+        case = desk.case_of(acme, code, actor=None if number % 2 else lea)
+        reported(case, number, clock.now(), code=code, channel=("web", "api")[number % 2])
+    with clock.at(received_at + (2 + number % 3) * HOUR):
+        sla.stop(case=case, kind="response")
+        if number % 4:
+            sla.stop(case=case, kind="resolution")
+        decision = decided(case, number, clock.now(), rex, is_automated=number % 3 == 0)
+        EnforcementAction.objects.create(
+            decision=decision,
+            case=case,
+            kind=("warning", "rate")[number % 2],
+            state=EnforcementAction.State.IN_FORCE,
+            starts_at=clock.now(),
+        )
+        if number < 14:
+            Appeal.objects.create(
+                reference=f"A-{number}",
                 decision=decision,
-                case=case,
-                kind=("warning", "rate")[number % 2],
-                state=EnforcementAction.State.IN_FORCE,
-                starts_at=clock.now(),
+                via=Appeal.Via.LINK,
+                grounds="No",
+                submitted_at=clock.now() + DAY,
+                deadline_at=clock.now() + 14 * DAY,
+                decided_at=clock.now() + 5 * DAY,
+                state=("upheld", "overturned")[number < 5],
+                outcome_reason="Looked at it again",
             )
-            if number < 14:
-                Appeal.objects.create(
-                    reference=f"A-{number}",
-                    decision=decision,
-                    via=Appeal.Via.LINK,
-                    grounds="No",
-                    submitted_at=clock.now() + DAY,
-                    deadline_at=clock.now() + 14 * DAY,
-                    decided_at=clock.now() + 5 * DAY,
-                    state=("upheld", "overturned")[number < 5],
-                    outcome_reason="Looked at it again",
-                )
-    with clock.at(START - HOUR):
-        early = desk.case_of(acme)
-        reported(early, 900, clock.now())
-    with clock.at(END):
-        late = desk.case_of(acme)
-        reported(late, 901, clock.now())
+    return case
+
+
+def tell_authorities(case: Case, lea: User, root: User) -> None:
+    """Reports to the authorities of three countries, and an exercise, which is none."""
+    told = {"case": case, "state": AuthorityReport.State.SUBMITTED, "due_at": END}
     for number, country in enumerate(["DE"] * 6 + ["FR"] * 5 + ["US"]):
         AuthorityReport.objects.create(
-            case=made[0],
-            state=AuthorityReport.State.SUBMITTED,
+            **told,
             authority="Police",
             country=country,
             legal_basis="Law",
-            due_at=END,
             prepared_by=lea,
             approved_by=root,
             submitted_at=START + (number + 1) * DAY,
         )
     AuthorityReport.objects.create(
-        case=made[0], state="submitted", authority="Drill", legal_basis="Drill", country="DE", is_test=True, due_at=END,
-        submitted_at=START + DAY,
-    )  # fmt: skip
+        **told, authority="Drill", legal_basis="Drill", country="DE", is_test=True, submitted_at=START + DAY
+    )
+
+
+def measure_reporters(lea: User) -> None:
+    """Measures against six who reported again and again, one of them taken back."""
     lea.user_permissions.add(Permission.objects.get(codename="view_reporter"))
     keeper = User.objects.get(pk=lea.pk)
     for number in range(6):
@@ -134,10 +147,6 @@ def quarter(acme: Organisation, rex: User, lea: User, root: User) -> list[Case]:
             reporters.measure(reporter=reporter, until=clock.now() + 30 * DAY, reason="Mass reports", actor=keeper)
             if number == 0:
                 reporters.measure(reporter=reporter, until=None, reason="An error", actor=keeper)
-    with clock.at(AFTER):
-        while sla_sweep.advance():
-            pass
-    return made
 
 
 def made(actor: User, *, starts_at: datetime = START, ends_at: datetime = END) -> TransparencyReport:
